@@ -1,0 +1,55 @@
+"""Track with a progress bar, and keep what is done whatever happens: shared by track and demo."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+
+from tqdm import tqdm
+
+from napari_ocean import formats
+from napari_ocean.tracks import ObjectPrediction, State, Tracks
+
+
+def follow(
+    predictions: Iterable[Iterable[ObjectPrediction]], tracks: Tracks, out: Path, *, total: int
+) -> None:
+    """Merge predictions into `tracks` as they come, then write them to a file.
+
+    The file is written on every way out: at the end, after Ctrl-C and when the video breaks.
+
+    Parameters
+    ----------
+    predictions : iterable of iterables
+        The runs, one after the other, e.g. forwards and backwards.
+    tracks : Tracks
+        With the boxes to begin with; changed in place.
+    out : Path
+        Where the boxes go; the suffix tells the format.
+    total : int
+        Number of predictions expected, for the progress bar.
+    """
+    states: Counter[str] = Counter()
+    began = time.perf_counter()
+    every_s = 0.1 if sys.stderr.isatty() else 10.0  # in a log file only a line now and then
+    outcome = "Stopped; kept"
+    try:
+        with tqdm(total=total, desc="tracking", unit="box", mininterval=every_s) as bar:
+            for prediction in chain.from_iterable(predictions):
+                if tracks.merge(prediction):
+                    states[prediction.state] += 1
+                    bar.update()
+        outcome = "Wrote"
+    finally:
+        seconds = time.perf_counter() - began
+        formats.write(out, tracks)
+        kinds = ", ".join(f"{states[name]} {name}" for name in State)
+        rate = states.total() / max(seconds, 1e-9)
+        print(
+            f"Tracked {states.total()} of {total} boxes in {seconds:.1f} s ({rate:.1f}/s): {kinds}."
+        )
+        print(f"{outcome} {len(tracks)} boxes in {out}")

@@ -1,0 +1,1 @@
+"""How good the tracker is: protocols, metrics and reports (Sec. 5)."""

@@ -1,0 +1,134 @@
+"""One press on Track, from the start of its worker to its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QObject
+
+from napari_ocean.plugin.plan import Leg
+from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.worker import Batch, track_in_thread
+from napari_ocean.tracks import State
+from napari_ocean.video import FrameSource
+
+if TYPE_CHECKING:
+    from napari_ocean.tracking import Tracker
+
+
+class Run(QObject):
+    """A worker, what it has brought so far, and how to end it.
+
+    Parameters
+    ----------
+    session : Session
+        Receives the boxes.
+    video : FrameSource
+        Read by the worker only.
+    legs : sequence of Leg
+    load : callable
+        Makes the tracker, in the worker.
+    home : int
+        Frame that was shown when the run began.
+    follow : bool
+        Whether the view goes with the tracked frame.
+    """
+
+    advanced = Signal(Batch)
+    """A batch was merged into the session."""
+
+    ended = Signal()
+    """The worker is done, whatever the reason."""
+
+    def __init__(
+        self,
+        session: Session,
+        video: FrameSource,
+        legs: Sequence[Leg],
+        load: Callable[[], Tracker],
+        *,
+        home: int,
+        follow: bool,
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.home = home
+        self.follow = follow
+        self.done = 0
+        self.states: Counter[State] = Counter()
+        self.problem: str | None = None
+        self._n_objects = len({o for leg in legs for o in leg.object_ids})
+        self._rate = 0.0
+        self._stop = Event()
+        self._worker: Any = track_in_thread(video, session.tracks.copy(), legs, load, self._stop)
+        self._worker.yielded.connect(self._on_batch)
+        self._worker.returned.connect(self._on_returned)
+        self._worker.errored.connect(self._on_errored)
+        self._worker.finished.connect(self._on_finished)
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End after the frame in work; everything found is still handed over."""
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person has ended the run."""
+        return self._stop.is_set()
+
+    def abandon(self) -> None:
+        """End without listening any longer."""
+        self._stop.set()
+        self._worker.quit()
+        self.advanced.disconnect()
+        self.ended.disconnect()
+        self._worker.yielded.disconnect(self._on_batch)
+
+    def _on_batch(self, batch: Batch) -> None:
+        self.session.record(batch.predictions)
+        self.session.flush()
+        self.done = batch.done
+        self._rate = batch.per_second
+        self.states.update(prediction.state for prediction in batch.predictions)
+        self.advanced.emit(batch)
+
+    def _on_returned(self, problem: str | None) -> None:
+        self.problem = problem
+
+    def _on_finished(self) -> None:
+        self.ended.emit()
+
+    def _on_errored(self, error: Exception) -> None:
+        self.problem = f"Tracking broke off: {error}"  # napari itself shows where
+
+    def progress_text(self, batch: Batch) -> str:
+        """How far the run is, how quick, and how long it will still take."""
+        if batch.seconds_left is None:
+            return "Looking at the first frames…"
+        frame = batch.predictions[-1].frame
+        return f"Frame {frame} · {self._frames_per_second} · {_clock(batch.seconds_left)} left"
+
+    def summary(self) -> str:
+        """Say what the run has brought."""
+        word = "Stopped" if self.stopped else "Done"
+        text = f"{word}: {self.done} boxes at {self._frames_per_second}."
+        doubtful = self.states[State.UNCERTAIN], self.states[State.LOST]
+        if any(doubtful):
+            text += f" Uncertain on {doubtful[0]}, lost on {doubtful[1]}: look at these."
+        return text
+
+    @property
+    def _frames_per_second(self) -> str:
+        return f"{self._rate / max(self._n_objects, 1):.0f} frames/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,18 @@
+"""From a frame and a box to a box on every frame (Sec. 4.1); knows networks, not napari."""
+
+from napari_ocean.tracking.propagate import propagate
+from napari_ocean.tracking.settings import RELEASED, SiameseSettings, settings_from
+from napari_ocean.tracking.tracker import Session, Tracker, load_tracker
+from napari_ocean.tracking.weights import find_weights, weights_folder
+
+__all__ = [
+    "RELEASED",
+    "Session",
+    "SiameseSettings",
+    "Tracker",
+    "find_weights",
+    "load_tracker",
+    "propagate",
+    "settings_from",
+    "weights_folder",
+]

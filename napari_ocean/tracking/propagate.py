@@ -1,0 +1,160 @@
+"""Carry drawn boxes through a video, one prediction per object and frame.
+
+A generator: the caller shows progress by counting and stops by closing it; whatever was yielded
+stays the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from napari_ocean import boxes
+from napari_ocean.boxes import FloatArray
+from napari_ocean.errors import BoxError, TracksError
+from napari_ocean.tracking.tracker import Session, Tracker, load_tracker
+from napari_ocean.tracks import ObjectPrediction, Source, State, Tracks
+from napari_ocean.video import FrameSource, open_video
+
+Predictions = Generator[ObjectPrediction, None, None]
+
+
+def propagate(
+    video: FrameSource | Any,
+    tracks: Tracks,
+    *,
+    tracker: Tracker | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    reverse: bool = False,
+    object_ids: Sequence[int] | None = None,
+) -> Predictions:
+    """Track objects from the boxes that a person drew.
+
+    Each object begins at the first drawn box met on the way (or at its box of any kind on the
+    very first frame), and begins anew at every further drawn box.
+
+    Parameters
+    ----------
+    video : FrameSource, or anything that :func:`napari_ocean.video.open_video` takes
+    tracks : Tracks
+        Read, never changed: give each prediction to :meth:`Tracks.merge`.
+    tracker : Tracker, optional
+        Default: the embedded one.
+    start, stop : int
+        Frames ``range(start, stop)``; `stop` defaults to the end of the video.
+    reverse : bool
+        Walk from ``stop - 1`` down to ``start``.
+    object_ids : sequence of int, optional
+        Default: all objects that have a box to begin with.
+
+    Yields
+    ------
+    ObjectPrediction
+        One per object and frame from its beginning on; on drawn frames the drawn box, score 1.
+
+    Raises
+    ------
+    TracksError
+        At the call: if the range is empty or outside the video, an object does not exist, or
+        none (or one that was named) has a box to begin with in the range.
+    BoxError
+        At the call: if a box to begin with is not a valid one on its frame.
+    """
+    opened = not isinstance(video, FrameSource)
+    source: FrameSource = open_video(video) if opened else video
+    try:
+        frames = _frames(len(source), start, stop, reverse=reverse)
+        seeds = _seeds(tracks, frames, object_ids)
+        for object_id, of in seeds.items():
+            for frame, box in of.items():
+                _check_seed(source, object_id, frame, box)
+        tracker = tracker or load_tracker()
+    except BaseException:
+        if opened:
+            source.close()
+        raise
+    return _walk(source, frames, seeds, tracker, close=opened)
+
+
+def _walk(
+    source: FrameSource,
+    frames: range,
+    seeds: dict[int, dict[int, FloatArray]],
+    tracker: Tracker,
+    *,
+    close: bool,
+) -> Predictions:
+    sessions: dict[int, Session] = {}
+    first = frames.index(min((f for of in seeds.values() for f in of), key=frames.index))
+    try:
+        for frame in frames[first:]:
+            image = source.frame(frame)
+            for object_id, of in seeds.items():
+                if frame in of:
+                    sessions[object_id] = tracker.start(image, of[frame])
+                    yield ObjectPrediction(
+                        object_id=object_id,
+                        frame=frame,
+                        box_xyxy=of[frame],
+                        score=1.0,
+                        state=State.FOUND,
+                    )
+                elif object_id in sessions:
+                    found = sessions[object_id].step(image)
+                    yield ObjectPrediction(
+                        object_id=object_id,
+                        frame=frame,
+                        box_xyxy=found.box_xyxy,
+                        score=found.score,
+                        state=found.state,
+                    )
+    finally:
+        if close:
+            source.close()
+
+
+def _frames(length: int, start: int, stop: int | None, *, reverse: bool) -> range:
+    stop = length if stop is None else stop
+    if not 0 <= start < stop <= length:
+        raise TracksError(
+            f"The frames {start} to {stop} (excluded) are not a range of this video, "
+            f"which has {length} frames (0 to {length - 1})."
+        )
+    frames = range(start, stop)
+    return frames[::-1] if reverse else frames
+
+
+def _seeds(
+    tracks: Tracks, frames: range, object_ids: Sequence[int] | None
+) -> dict[int, dict[int, FloatArray]]:
+    """Boxes to begin with, by object and frame; objects without any are left out."""
+    seeds: dict[int, dict[int, FloatArray]] = {}
+    for object_id in tracks.object_ids if object_ids is None else object_ids:
+        of: dict[int, FloatArray] = {}
+        for frame in tracks.frames(object_id):
+            box = tracks.get(object_id, frame)
+            if box is None or frame not in frames:
+                continue
+            if box.source is Source.DRAWN or frame == frames[0]:
+                of[frame] = box.box_xyxy
+        if of:
+            seeds[object_id] = of
+        elif object_ids is not None:
+            raise TracksError(
+                f"Object {object_id} has no drawn box on the frames {min(frames)} to "
+                f"{max(frames)}; draw one there."
+            )
+    if not seeds:
+        raise TracksError(
+            f"No object has a drawn box on the frames {min(frames)} to {max(frames)}; "
+            "draw one box around the target first."
+        )
+    return seeds
+
+
+def _check_seed(source: FrameSource, object_id: int, frame: int, box: FloatArray) -> None:
+    try:
+        boxes.check(box, (source.height, source.width))
+    except BoxError as error:
+        raise BoxError(f"Object {object_id}, frame {frame}: {error}") from error

@@ -1,0 +1,82 @@
+"""Target localisation (Sec. 4.1, eq. 10): score map and boxes to one box per frame.
+
+Plain functions of arrays; the tracker (:mod:`napari_ocean.tracking.tracker`) puts them in order.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_ocean.boxes import FloatArray
+from napari_ocean.tracking.settings import SiameseSettings
+
+
+class Candidate(NamedTuple):
+    """The best cell of a score map."""
+
+    box_xyxy: FloatArray
+    """Its box in px of the search crop, shape (4,)."""
+    score: float
+    """Its score before penalty and window, in [0, 1]."""
+    penalty: float
+    """Its penalty on change of size and aspect, in (0, 1]."""
+
+
+def change(ratio: FloatArray) -> FloatArray:
+    """How much a ratio differs from 1, either way: ``max(r, 1 / r)``."""
+    return np.maximum(ratio, 1 / ratio)
+
+
+def padded_size(width: FloatArray, height: FloatArray) -> FloatArray:
+    """Overall size of a box with its context, px."""
+    margin = (width + height) / 2
+    return np.asarray(np.sqrt((width + margin) * (height + margin)))
+
+
+def size_penalty(
+    width: FloatArray, height: FloatArray, previous_wh: FloatArray, strength: float
+) -> FloatArray:
+    """Penalty on change of size and aspect against the previous frame (eq. 10), in (0, 1]."""
+    previous_width, previous_height = previous_wh
+    size_change = change(padded_size(width, height) / padded_size(previous_width, previous_height))
+    aspect_change = change((previous_width / previous_height) / (width / height))
+    return np.exp(-(aspect_change * size_change - 1) * strength)
+
+
+def fuse_scores(regular: FloatArray, aware: FloatArray | None, aware_weight: float) -> FloatArray:
+    """Weighted sum of regular and object-aware score, both in [0, 1]."""
+    if aware is None:
+        return regular
+    return (1 - aware_weight) * regular + aware_weight * aware
+
+
+def select(
+    boxes: FloatArray, score: FloatArray, previous_wh: FloatArray, settings: SiameseSettings
+) -> Candidate:
+    """Best cell after penalty and cosine window.
+
+    Parameters
+    ----------
+    boxes : ndarray of float64, shape (4, S, S)
+        ``x0, y0, x1, y1`` per cell, px of the search crop.
+    score : ndarray of float64, shape (S, S)
+    previous_wh : ndarray of float64, shape (2,)
+        Size on the previous frame, px of the search crop.
+    settings : SiameseSettings
+    """
+    x0, y0, x1, y1 = boxes
+    penalty = size_penalty(x1 - x0, y1 - y0, previous_wh, settings.penalty_k)
+    hann = np.hanning(score.shape[0])
+    influence = settings.window_influence
+    ranked = penalty * score * (1 - influence) + np.outer(hann, hann) * influence
+    best = np.unravel_index(np.argmax(ranked), ranked.shape)
+    return Candidate(boxes[:, best[0], best[1]], float(score[best]), float(penalty[best]))
+
+
+def smooth_size(
+    previous_wh: FloatArray, predicted_wh: FloatArray, rate: float, *, twice: bool
+) -> FloatArray:
+    """Move the size towards the prediction by ``rate``, or by ``rate ** 2`` when done twice."""
+    return previous_wh + (rate**2 if twice else rate) * (predicted_wh - previous_wh)

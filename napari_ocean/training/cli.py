@@ -1,0 +1,62 @@
+"""``napari-ocean train``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_ocean.errors import ConfigError
+from napari_ocean.network import PRESETS
+from napari_ocean.training.pairs import PairSettings
+from napari_ocean.training.train import TrainSettings, train
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``napari-ocean train``."""
+    parser.add_argument("data", type=Path, help="folder of image shards (*.zip with boxes.jsonl)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this run; resumes in it")
+    parser.add_argument("--preset", choices=list(PRESETS), default="lite")
+    parser.add_argument("--config", type=Path, help="JSON file of settings")
+    parser.add_argument("--steps", type=int, help="optimiser steps")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--backbone", type=Path, help="ImageNet weights to start from")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make pairs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the options say; 0 when the weights are written."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(args.threads)
+    settings = _settings(args)
+    weights = train(settings, args.data, args.out, backbone=args.backbone, workers=args.workers)
+    logging.getLogger(__name__).info("wrote %s", weights)
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> TrainSettings:
+    values: dict[str, Any] = {}
+    if args.config is not None:
+        try:
+            values = json.loads(args.config.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{args.config} is not a readable JSON file: {error}.") from error
+    pairs = _known(PairSettings, values.pop("pairs", {}))
+    settings = TrainSettings(**_known(TrainSettings, {"preset": args.preset, **values}))
+    chosen = {k: v for k in ("steps", "seed") if (v := getattr(args, k)) is not None}
+    return replace(settings, pairs=PairSettings(**pairs), **chosen)
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    if unknown := sorted(set(values) - names):
+        raise ConfigError(
+            f"Unknown setting {', '.join(unknown)}; known: {', '.join(sorted(names))}."
+        )
+    return values

@@ -1,0 +1,289 @@
+"""Sources that are read image by image: arrays, TIFF stacks, ``.npy`` files, Zarr, folders."""
+
+from __future__ import annotations
+
+import re
+import threading
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_ocean.errors import VideoError
+from napari_ocean.video.frames import (
+    Frame,
+    SourceBase,
+    ValueRange,
+    check_dtype,
+    sample_range,
+    to_rgb_uint8,
+)
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+"""Endings of the files that a folder of images may hold."""
+
+SAMPLED_FRAMES = 5
+"""How many frames, spread evenly from the first to the last, tell the range of values."""
+
+
+class _Stack(SourceBase):
+    """Frames read one by one as raw images and converted with one range of values.
+
+    Subclasses set ``_length``, then call :meth:`_measure`.
+    """
+
+    def __init__(self, name: str, value_range: ValueRange | None) -> None:
+        self.name = name
+        self._range = value_range
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    def _read(self, index: int) -> NDArray[Any]:
+        """Read one raw image, (H, W) or (H, W, C); called under the lock."""
+
+    def _load(self, index: int) -> NDArray[Any]:
+        """Read one raw image, or say that this frame cannot be read."""
+        try:
+            return self._read(index)
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
+            reason = str(error).rstrip(".")
+            raise VideoError(f"Frame {index} of {self.name} cannot be read: {reason}.") from error
+
+    def _measure(self) -> None:
+        """Learn size, type and range of values from a few frames."""
+        if self._length == 0:
+            raise VideoError(f"The video {self.name} holds no frames.")
+        first = self._load(0)
+        self.height, self.width = first.shape[:2]
+        self._dtype = first.dtype
+        check_dtype(first.dtype)
+        if self._range is None and first.dtype not in (np.bool_, np.uint8):
+            count = min(SAMPLED_FRAMES, self._length)
+            picked = np.unique(np.linspace(0, self._length - 1, count).round().astype(int))
+            self._range = sample_range(self._load(int(index)) for index in picked)
+
+    def frame(self, index: int) -> Frame:
+        """Return frame ``index``, uint8 RGB of shape (H, W, 3), or raise ``VideoError``."""
+        with self._lock:
+            image = self._load(self._check(index))
+        self._check_size(index, *image.shape[:2])
+        if image.dtype != self._dtype:
+            raise VideoError(
+                f"Frame {index} of {self.name} is of type {image.dtype} but the first one is "
+                f"{self._dtype}; all frames must be of one type."
+            )
+        return to_rgb_uint8(image, self._range)
+
+    def close(self) -> None:
+        """Free files and memory; no frame can be read afterwards."""
+        with self._lock:
+            self._closed = True
+            self._release()
+
+    def _release(self) -> None:
+        """Let go of what is open; called once or more under the lock."""
+
+
+class ArrayStack(_Stack):
+    """Any array-like, read one frame at a time; see :func:`napari_ocean.video.open_video`.
+
+    Parameters
+    ----------
+    array : array-like, shape (T, H, W), (T, H, W, C) or (T, C, H, W)
+        With ``shape``, ``dtype`` and indexing by an integer.
+    name : str
+        For messages.
+    value_range : (float, float) or None
+        The values that become 0 and 255; None: from a sample of frames.
+    """
+
+    def __init__(self, array: Any, name: str, value_range: ValueRange | None) -> None:
+        super().__init__(name, value_range)
+        shape = tuple(int(side) for side in array.shape)
+        self._channels_first = _channels_first(shape, name)
+        self._array: Any = array
+        self._length = shape[0]
+        self._measure()
+
+    def _read(self, index: int) -> NDArray[Any]:
+        image = np.asarray(self._array[index])
+        return np.moveaxis(image, 0, -1) if self._channels_first else image
+
+    def _release(self) -> None:
+        self._array = None
+
+
+def _channels_first(shape: tuple[int, ...], name: str) -> bool:
+    """Tell (t, c, y, x) from (t, y, x, c) and (t, y, x), or say why it is none of them.
+
+    A last axis of 3 or 4 is colour; else a second axis of at most 4 is channels; else a last axis
+    of 1 or 2 is channels.
+    """
+    if len(shape) not in (3, 4):
+        raise VideoError(
+            f"The shape {shape} of {name} is not that of a video, which is (t, y, x), "
+            "(t, y, x, 3 or 4) or (t, c, y, x)."
+        )
+    if 0 in shape:
+        raise VideoError(f"The shape {shape} of {name} leaves no frames.")
+    if len(shape) == 3:
+        if shape[2] in (3, 4):
+            raise VideoError(
+                f"The shape {shape} of {name} is that of one colour image; a colour video is "
+                "(t, y, x, 3 or 4)."
+            )
+        return False
+    if shape[3] in (3, 4):
+        return False
+    if shape[1] <= 4:
+        return True
+    if shape[3] <= 2:
+        return False
+    raise VideoError(
+        f"The shape {shape} of {name} has neither 3 or 4 colours on the last axis nor at most 4 "
+        "channels on the second; pick one plane so that it is (t, y, x)."
+    )
+
+
+class NpyStack(ArrayStack):
+    """A ``.npy`` file, memory mapped."""
+
+    def __init__(self, path: Path, value_range: ValueRange | None) -> None:
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise VideoError(
+                f"{path.name} is not a .npy file that holds numbers: {error}."
+            ) from error
+        super().__init__(array, path.name, value_range)
+
+
+class ZarrStack(ArrayStack):
+    """A Zarr store: an array, or a group (OME-Zarr) whose array ``"0"`` has full resolution."""
+
+    def __init__(self, path: Path, value_range: ValueRange | None) -> None:
+        try:
+            import zarr
+        except ImportError as error:
+            raise VideoError("A Zarr store needs zarr: pip install zarr.") from error
+        reason = f"{path.name} is not a Zarr store with an image array, at its root or named 0."
+        try:
+            node: Any = zarr.open(str(path), mode="r")
+            array = node if hasattr(node, "shape") else node["0"]
+        except (OSError, LookupError, ValueError) as error:
+            raise VideoError(reason) from error
+        if not hasattr(array, "shape"):
+            raise VideoError(reason)
+        super().__init__(array, path.name, value_range)
+
+
+class TiffStack(ArrayStack):
+    """The first series of a TIFF file, read page by page; a single page is one frame."""
+
+    def __init__(self, path: Path, value_range: ValueRange | None) -> None:
+        import tifffile
+
+        try:
+            self._tiff = tifffile.TiffFile(path)
+        except tifffile.TiffFileError as error:
+            raise VideoError(f"{path.name} is not a TIFF file: {error}.") from error
+        try:
+            super().__init__(_TiffPages(self._tiff.series[0]), path.name, value_range)
+        except (ValueError, LookupError) as error:
+            self._tiff.close()
+            raise VideoError(f"{path.name} is a TIFF file that cannot be read: {error}.") from error
+        except VideoError:
+            self._tiff.close()
+            raise
+
+    def _release(self) -> None:
+        super()._release()
+        self._tiff.close()
+
+
+class _TiffPages:
+    """A TIFF series as an array-like of shape (t, ...) that reads the pages of one frame."""
+
+    def __init__(self, series: Any) -> None:
+        shape = tuple(series.shape)
+        colours = sum(axis == "S" for axis in series.axes)
+        if len(shape) - colours == 2:
+            shape = (1, *shape)
+        self.shape: tuple[int, ...] = shape
+        self.dtype = series.dtype
+        self._mapped = None
+        if series.dataoffset is not None:  # one block of plain pixels, perhaps under a single page
+            self._mapped = series.parent.filehandle.memmap_array(
+                series.parent.byteorder + series.dtype.char, shape, offset=series.dataoffset
+            )
+        self._pages = series.pages
+        self._pages_per_frame = max(1, len(series.pages) // max(1, shape[0]))
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        if self._mapped is not None:
+            return np.asarray(self._mapped[index])
+        first = index * self._pages_per_frame
+        pages = [self._pages[first + at].asarray() for at in range(self._pages_per_frame)]
+        return np.stack(pages).reshape(self.shape[1:])
+
+
+class ImageFolder(_Stack):
+    """All images of a folder in natural order, one file a frame."""
+
+    def __init__(self, path: Path, value_range: ValueRange | None) -> None:
+        super().__init__(path.name or str(path), value_range)
+        self._files = sorted(
+            (
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+            ),
+            key=lambda file: natural_key(file.name),
+        )
+        if not self._files:
+            endings = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise VideoError(f"The folder {path} holds no images ({endings}).")
+        self._length = len(self._files)
+        self._measure()
+
+    def _read(self, index: int) -> NDArray[Any]:
+        return _read_image(self._files[index])
+
+    def _check_size(self, index: int | str, height: int, width: int) -> None:
+        if isinstance(index, int):
+            index = f"{index} ({self._files[index].name})"
+        super()._check_size(index, height, width)
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sort key under which numbers inside names count as numbers: ``img2`` before ``img10``."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
+
+
+def _read_image(file: Path) -> NDArray[Any]:
+    """Read one image file as grey or RGB, upright by its EXIF tag, 8 or 16 bit or float."""
+    import cv2
+    import tifffile
+
+    try:
+        if file.suffix.lower() in (".tif", ".tiff"):
+            image = np.asarray(tifffile.imread(file))
+        else:
+            encoded = np.fromfile(file, dtype=np.uint8)
+            flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+            decoded = cv2.imdecode(encoded, flags) if encoded.size else None
+            if decoded is None:
+                raise VideoError(f"The image {file.name} cannot be decoded; it may be damaged.")
+            image = decoded if decoded.ndim == 2 else decoded[..., ::-1]
+    except FileNotFoundError as error:
+        raise VideoError(f"The image {file} is gone; the folder changed.") from error
+    except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
+        raise VideoError(f"The image {file.name} cannot be read: {error}.") from error
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] > 4):
+        raise VideoError(
+            f"The image {file.name} holds an array of shape {image.shape}, not one picture."
+        )
+    return image

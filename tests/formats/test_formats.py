@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_ocean import formats
+from napari_ocean.errors import FormatError
+from napari_ocean.formats import csv, json, otb
+from napari_ocean.tracks import Source, State, TrackBox, Tracks
+
+ALL = [csv, json, otb]
+NAMES = [of.SUFFIX for of in ALL]
+
+coordinates = st.floats(-1e5, 1e5, allow_subnormal=False)
+labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@st.composite
+def track_boxes(draw: st.DrawFn, *, plain: bool = False) -> TrackBox:
+    x0, y0 = draw(coordinates), draw(coordinates)
+    width, height = draw(st.floats(0.5, 1e4)), draw(st.floats(0.5, 1e4))
+    box_xyxy = np.array([x0, y0, x0 + width, y0 + height])
+    if plain:
+        return TrackBox(box_xyxy)
+    return TrackBox(
+        box_xyxy,
+        draw(st.floats(0, 1)),
+        draw(st.sampled_from(State)),
+        draw(st.sampled_from(Source)),
+    )
+
+
+@st.composite
+def annotations(draw: st.DrawFn) -> Tracks:
+    tracks = Tracks()
+    for object_id in draw(st.sets(st.integers(1, 10**6), max_size=4)):
+        tracks.add_object(draw(labels), object_id)
+        for frame in draw(st.sets(st.integers(0, 10**6), max_size=5)):
+            tracks.put(object_id, frame, draw(track_boxes()))
+    return tracks
+
+
+def one_object() -> Tracks:
+    tracks = Tracks()
+    dog = tracks.add_object("dog")
+    tracks.draw(dog, 1, (10.25, 10, 50.5, 40))
+    box_xyxy = np.array([1 / 3, 2.0, 30.1, 40.7])
+    tracks.put(dog, 3, TrackBox(box_xyxy, 0.1 + 0.2, State.LOST, Source.TRACKED))
+    return tracks
+
+
+def assert_same(a: Tracks, b: Tracks, atol: float = 0) -> None:
+    rows_a, rows_b = list(a.rows()), list(b.rows())
+    assert [(r.object_id, r.label, r.frame) for r in rows_a] == [
+        (r.object_id, r.label, r.frame) for r in rows_b
+    ]
+    for of_a, of_b in zip(rows_a, rows_b, strict=True):
+        np.testing.assert_allclose(of_a.box.box_xyxy, of_b.box.box_xyxy, rtol=0, atol=atol)
+        assert (of_a.box.score, of_a.box.state, of_a.box.source) == (
+            of_b.box.score,
+            of_b.box.state,
+            of_b.box.source,
+        )
+
+
+@given(annotations())
+def test_json_gives_back_everything(tracks: Tracks) -> None:
+    back = json.loads(json.dumps(tracks))
+    assert_same(back, tracks)
+    assert back.object_ids == tracks.object_ids
+    assert [back.label(i) for i in back.object_ids] == [tracks.label(i) for i in tracks.object_ids]
+
+
+@given(annotations())
+def test_csv_gives_back_every_box(tracks: Tracks) -> None:
+    assert_same(csv.loads(csv.dumps(tracks)), tracks, atol=1e-10)
+
+
+@given(st.dictionaries(st.integers(0, 60), track_boxes(plain=True), max_size=9))
+def test_otb_gives_back_the_boxes_of_one_object(of: dict[int, TrackBox]) -> None:
+    tracks = Tracks()
+    if of:
+        tracks.add_object()
+    for frame, box in of.items():
+        tracks.put(1, frame, box)
+    assert_same(otb.loads(otb.dumps(tracks)), tracks, atol=1e-10)
+
+
+@pytest.mark.parametrize("suffix", [*NAMES, ".JSON"])
+def test_a_file_gives_back_what_was_written(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"boxes{suffix}"
+    formats.write(path, one_object())
+    back = formats.read(str(path))
+    assert back.frames(1) == [1, 3]
+    np.testing.assert_allclose(back.get(1, 3).box_xyxy, [1 / 3, 2.0, 30.1, 40.7], rtol=1e-15)
+
+
+def test_line_ends_in_a_label_survive_the_file(tmp_path: Path) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object('a\r\nb\r"c",\n'), 0, (0, 0, 9, 9))
+    for suffix in (".csv", ".json"):
+        formats.write(tmp_path / f"a{suffix}", tracks)
+        assert formats.read(tmp_path / f"a{suffix}").label(1) == 'a\r\nb\r"c",\n'
+
+
+def test_csv_columns_and_numbers_are_plain() -> None:
+    lines = csv.dumps(one_object()).splitlines()
+    assert lines[0] == "frame,object_id,label,x,y,width,height,score,state,source"
+    assert lines[1] == "1,1,dog,10.25,10.0,40.25,30.0,1.0,found,drawn"
+    assert lines[2].endswith("0.30000000000000004,lost,tracked")
+
+
+def test_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    text = "\ufefflabel,object_id,frame,height,width,y,x,note\r\ncat,7,2.0,4,3,2,1,hm\r\n\r\n"
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    tracks = formats.read(tmp_path / "a.csv")
+    assert tracks.get(7, 2).box_xyxy.tolist() == [1, 2, 4, 6]
+    assert tracks.get(7, 2).source is Source.DRAWN
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ", ", " ; "])
+def test_otb_separators(separator: str) -> None:
+    tracks = otb.loads(f"{separator.join('1234')}\n{separator.join(['nan'] * 4)}\n0,0,0,0\n5,6,7,8")
+    assert tracks.frames(1) == [0, 3]
+    assert tracks.get(1, 0).box_xyxy.tolist() == [1, 2, 4, 6]
+
+
+def test_otb_marks_frames_without_a_box() -> None:
+    assert otb.dumps(one_object()).splitlines()[::2] == ["NaN,NaN,NaN,NaN"] * 2
+
+
+def test_otb_refuses_two_objects_and_says_where_to_go() -> None:
+    tracks = one_object()
+    tracks.draw(tracks.add_object("cat"), 0, (0, 0, 9, 9))
+    with pytest.raises(FormatError, match=r"one object; write \.csv or \.json, or a file for each"):
+        otb.dumps(tracks)
+
+
+def test_real_ground_truth_is_read(shared_data: Path) -> None:
+    folder = shared_data / "data/dev/OTB/David"
+    tracks = formats.read(folder / "groundtruth.txt")
+    assert tracks.frames(1) == list(range(len(list((folder / "img").iterdir()))))
+
+
+HEAD = "frame,object_id,label,x,y,width,height,score,state,source\n"
+GOOD = "0,1,a,1,2,3,4,1,found,drawn\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "", "line 1: the first line does not name the columns frame, object_id"),
+        ("a.csv", "frame,label\n", "does not name the columns object_id, x, y"),
+        ("a.csv", HEAD + GOOD + "1,1,a,1,2\n", "line 3: has more or fewer values"),
+        ("a.csv", HEAD + GOOD.replace("\n", ",9\n"), "line 2: has more or fewer values"),
+        ("a.csv", HEAD + GOOD + GOOD, "line 3: object 1 has a second box on frame 0"),
+        ("a.csv", HEAD + GOOD + "1,1,b,1,2,3,4,1,found,drawn\n", "line 3: .* 'b' here and 'a'"),
+        ("a.csv", HEAD + GOOD.replace("found", "gone"), "line 2: state .* found, uncertain, lost"),
+        ("a.csv", HEAD + GOOD.replace("4,1", "4,1.5"), "line 2: score should lie between 0 and 1"),
+        ("a.csv", HEAD + GOOD.replace("2,3", "2,nan"), "line 2: width should be a finite number"),
+        ("a.csv", HEAD + GOOD.replace("2,3", "2,-3"), "line 2: .* is not a box"),
+        ("a.csv", HEAD + GOOD.replace("0,1", "0.5,1"), "line 2: frame should be a whole number"),
+        ("a.csv", HEAD + GOOD.replace("0,1", "-1,1"), "line 2: Frames count from 0"),
+        ("a.csv", HEAD + GOOD.replace("0,1", "0,0"), "line 2: An object id is a positive integer"),
+        ("a.csv", HEAD + '0,1,"a', "line 2: unexpected end of data"),
+        ("a.txt", "1,2,3,4\n1,2,3\n", "line 2: should hold 4 numbers, not 3"),
+        ("a.txt", "1,2,3,4,5,6,7,8\n", "rotated boxes"),
+        ("a.txt", "1,2,3,4\n\n1,2,3,4\n", "line 2: should hold 4 numbers"),
+        ("a.txt", "1,2,3,x\n", "line 1: height should be a finite number, not 'x'"),
+        ("a.json", "{\n\n", "line 3: not JSON"),
+        ("a.json", "[]", '"format" should be "napari-ocean"'),
+        ("a.json", "[" * 10**5, "not an annotation"),
+        ("a.json", '{"format": "napari-ocean", "version": 2}', "has version 2, .* reads 1"),
+        ("a.json", '{"format": "napari-ocean", "version": 1}', '"objects" is missing'),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FormatError, match=message) as caught:
+        formats.read(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"id": 1', '"id": true', "object number 1: id should be a finite number"),
+        ('"label": "dog"', '"label": 3', "object number 1: .label. should be a text"),
+        ("10.25", "NaN", "object number 1: box number 1: x0 should be a finite number"),
+        ("10.25", "1" * 400, "x0 should be a finite number"),
+        ("10.25", "99", "is not a box"),
+        ("10.25, ", "", "should hold 4 numbers, not 3"),
+        ('"lost"', "[]", "box number 2: state should be one of"),
+        ('"frame": 3', '"frame": 1', "second box on frame 1"),
+    ],
+)
+def test_a_bad_value_in_json_is_named(old: str, new: str, message: str) -> None:
+    text = json.dumps(one_object())
+    assert old in text
+    with pytest.raises(FormatError, match=message):
+        json.loads(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("module", ALL, ids=NAMES)
+@given(data=st.data())
+def test_damaged_text_gives_tracks_or_a_format_error(module: object, data: st.DataObject) -> None:
+    text = module.dumps(one_object())
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, len(text)))
+    inserted = data.draw(st.text(max_size=3) | st.sampled_from(["1e999", "-", "nan", '"', ","]))
+    try:
+        tracks = module.loads(text[:start] + inserted + text[stop:])
+    except FormatError:
+        return
+    assert all(math.isfinite(v) for row in tracks.rows() for v in row.box.box_xyxy)
+    assert len(module.loads(module.dumps(tracks))) == len(tracks)
+
+
+@pytest.mark.parametrize("suffix", NAMES)
+def test_bytes_that_are_no_text(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(FormatError, match="not a text file"):
+        formats.read(tmp_path / f"a{suffix}")
+
+
+def test_unknown_suffixes_list_the_known(tmp_path: Path) -> None:
+    for name in ("a.xml", "a"):
+        with pytest.raises(FormatError, match=r"\.csv \(table\), \.json .*, \.txt"):
+            formats.write(tmp_path / name, one_object())
+        with pytest.raises(FormatError, match="supported are"):
+            formats.check(name, one_object())
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"a\.csv cannot be read: No such file"):
+        formats.read(tmp_path / "a.csv")
+    with pytest.raises(FormatError, match=r"a\.csv cannot be written: No such file"):
+        formats.write(tmp_path / "none" / "a.csv", one_object())
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FormatError, match="cannot be written: Is a directory"):
+        formats.write(tmp_path / "folder.csv", one_object())
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
+
+
+@pytest.mark.parametrize("suffix", NAMES)
+def test_values_that_cannot_be_read_back_are_not_written(tmp_path: Path, suffix: str) -> None:
+    tracks = one_object()
+    tracks.put(1, 5, TrackBox(np.array([0, 0, np.nan, 1])))
+    path = tmp_path / f"a{suffix}"
+    path.write_text("old")
+    with pytest.raises(FormatError, match="on frame 5 that is not finite"):
+        formats.write(path, tracks)
+    assert path.read_text() == "old"
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    formats.write(path, Tracks())
+    before = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FormatError, match="No space left"):
+        formats.write(path, one_object())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_label_that_utf8_lacks(tmp_path: Path) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object("\ud800"), 0, (0, 0, 9, 9))
+    with pytest.raises(FormatError, match="UTF-8 lacks"):
+        formats.write(tmp_path / "a.csv", tracks)
+
+
+def test_links_and_modes_are_kept(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    formats.write(real, Tracks())
+    real.chmod(0o640)
+    link.symlink_to(real)
+    formats.write(link, one_object())
+    assert link.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert len(formats.read(real)) == 2

@@ -1,0 +1,97 @@
+"""Which objects a press on Track means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ocean.errors import TracksError
+from napari_ocean.plugin.plan import Direction, Leg, plan
+from napari_ocean.tracks import Source, TrackBox, Tracks
+
+BOX = (10.0, 10.0, 30.0, 30.0)
+
+
+def annotated(drawn: dict[int, list[int]], tracked: dict[int, range] | None = None) -> Tracks:
+    tracks = Tracks()
+    for object_id, frames in drawn.items():
+        tracks.add_object(object_id=object_id)
+        for frame in (tracked or {}).get(object_id, ()):
+            box = TrackBox(np.array(BOX), source=Source.TRACKED)
+            tracks.put(object_id, frame, box)
+        for frame in frames:
+            tracks.draw(object_id, frame, BOX)
+    return tracks
+
+    return np.array(BOX)
+
+
+def legs(tracks: Tracks, direction: Direction, frame: int) -> list[tuple[int, ...]]:
+    """(start, stop, reverse, *objects) of every leg on a clip of 100 frames."""
+    found = plan(tracks, direction, frame=frame, start=0, stop=100)
+    return [(leg.start, leg.stop, leg.reverse, *leg.object_ids) for leg in found]
+
+
+def test_box_on_this_frame_runs_to_the_end() -> None:
+    tracks = annotated({1: [20]})
+    assert legs(tracks, Direction.FORWARD, 20) == [(20, 100, False, 1)]
+    assert legs(tracks, Direction.BACKWARD, 20) == [(0, 21, True, 1)]
+    assert legs(tracks, Direction.BOTH, 20) == [(20, 100, False, 1), (0, 21, True, 1)]
+
+
+def test_a_box_on_another_frame_runs_from_there() -> None:
+    assert legs(annotated({1: [20]}), Direction.FORWARD, 77) == [(20, 100, False, 1)]
+
+
+def test_correction_runs_only_its_object_and_only_onwards() -> None:
+    tracks = annotated({1: [0, 40], 2: [0]}, {1: range(100), 2: range(100)})
+    assert legs(tracks, Direction.FORWARD, 40) == [(40, 100, False, 1)]
+
+
+def test_an_object_not_tracked_yet_comes_along_from_its_own_box() -> None:
+    tracks = annotated({1: [0], 2: [30]})
+    assert legs(tracks, Direction.FORWARD, 0) == [(0, 100, False, 1), (30, 100, False, 2)]
+    assert legs(tracks, Direction.FORWARD, 30) == [(0, 100, False, 1), (30, 100, False, 2)]
+
+
+def test_goes_on_from_tracked_boxes_after_a_stop() -> None:
+    tracks = annotated({1: [0]}, {1: range(50)})
+    assert legs(tracks, Direction.FORWARD, 49) == [(49, 100, False, 1)]
+
+
+def test_starts_all_again_where_the_frame_is_empty() -> None:
+    tracks = annotated({1: [10], 2: [10]}, {1: range(10, 50), 2: range(10, 50)})
+    assert legs(tracks, Direction.FORWARD, 70) == [(10, 100, False, 1, 2)]
+
+
+def test_steps_count_the_boxes_to_come() -> None:
+    tracks = annotated({1: [90], 2: [90]})
+    (leg,) = plan(tracks, Direction.FORWARD, frame=90, start=0, stop=100)
+    assert leg == Leg(object_ids=(1, 2), start=90, stop=100, reverse=False, steps=20)
+
+
+def test_range_limits_the_run() -> None:
+    tracks = annotated({1: [20]})
+    (leg,) = plan(tracks, Direction.FORWARD, frame=20, start=10, stop=30)
+    assert (leg.start, leg.stop) == (20, 30)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "direction", "message"),
+    [
+        ({}, Direction.BOTH, "no box on frames 0 to 99"),
+        ({1: []}, Direction.FORWARD, "no box"),
+        ({1: [99]}, Direction.FORWARD, "lies after the box"),
+        ({1: [0]}, Direction.BACKWARD, "lies before the box"),
+    ],
+)
+def test_nothing_to_do_is_said(
+    drawn: dict[int, list[int]], direction: Direction, message: str
+) -> None:
+    with pytest.raises(TracksError, match=message):
+        legs(annotated(drawn), direction, 0)
+
+
+def test_a_box_outside_the_range_does_not_count() -> None:
+    with pytest.raises(TracksError, match="frames 50 to 59"):
+        plan(annotated({1: [20]}), Direction.FORWARD, frame=20, start=50, stop=60)

@@ -1,0 +1,405 @@
+"""The boxes layer and the annotation in step, without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from napari.layers import Image, Shapes
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+from napari_ocean.plugin import layers
+from napari_ocean.plugin.session import Session
+from napari_ocean.tracks import ObjectPrediction, Source, State
+
+N_FRAMES = 30
+
+
+def box(x: float, y: float = 10.0) -> NDArray[np.float64]:
+    return np.array([x, y, x + 20, y + 16])
+
+
+@pytest.fixture
+def image() -> Image:
+    return Image(np.zeros((N_FRAMES, 60, 80), np.uint8), name="clip")
+
+
+@pytest.fixture
+def session(image: Image) -> Session:
+    return Session(image)
+
+
+def draw(session: Session, frame: int, *drawn: NDArray[np.float64]) -> list[str]:
+    shapes = [layers.rectangle(frame, one, session.image) for one in drawn]
+    session.layer.add_rectangles(shapes)
+    return session.pull()
+
+
+def track(session: Session, object_id: int, frames: Iterable[int], x: float = 10) -> None:
+    session.record(
+        ObjectPrediction(
+            object_id=object_id,
+            frame=frame,
+            box_xyxy=box(x + frame),
+            score=0.5,
+            state=State.UNCERTAIN,
+        )
+        for frame in frames
+    )
+    session.flush()
+
+
+def change(session: Session, row: int, shift: tuple[float, ...]) -> None:
+    """Move one shape as a person does, as far as the layer can tell."""
+    vertices = session.layer.data
+    vertices[row] = vertices[row] + np.array(shift)
+    session.layer.data = vertices
+
+
+def row_of(session: Session, object_id: int, frame: int) -> int:
+    found = layers.read_boxes(session.layer, session.image)
+    ids = session.layer.features["object_id"]
+    (row,) = np.flatnonzero((ids == object_id) & (found.frames == frame))
+    return int(row)
+
+
+def assert_in_step(session: Session) -> None:
+    """The layer shows every box of the model, with its features, and nothing else."""
+    found = layers.read_boxes(session.layer, session.image)
+    table = session.layer.features
+    assert session.layer.nshapes == len(table) == len(session.tracks)
+    shown = {(int(table["object_id"][k]), int(found.frames[k])): k for k in range(len(table))}
+    for row in session.tracks.rows():
+        k = shown[row.object_id, row.frame]
+        assert_allclose(found.boxes_xyxy[k], row.box.box_xyxy, atol=1e-3)
+        assert tuple(table.loc[k, ["label", "score", "source", "state"]]) == (
+            row.label,
+            row.box.score,
+            row.box.source.value,
+            row.box.state.value,
+        )
+
+
+def test_each_drawn_box_is_an_object(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    draw(session, 5, box(20))
+    assert [(r.object_id, r.frame, r.box.source) for r in session.tracks.rows()] == [
+        (1, 0, Source.DRAWN),
+        (2, 0, Source.DRAWN),
+        (3, 5, Source.DRAWN),
+    ]
+    assert_in_step(session)
+
+
+def test_boxes_of_one_id_are_one_object(session: Session) -> None:
+    session.choose_next(7)
+    shapes = [layers.rectangle(frame, box(10), session.image) for frame in (0, 4)]
+    session.layer.add_rectangles(shapes)
+    session.pull()
+    assert session.tracks.drawn_frames(7) == [0, 4]
+    assert_in_step(session)
+
+
+def test_tracked_boxes_are_shown_at_once_and_drawn_ones_kept(session: Session) -> None:
+    draw(session, 3, box(50))
+    track(session, 1, range(N_FRAMES))
+    assert len(session.tracks) == N_FRAMES
+    assert session.tracks.drawn_frames(1) == [3]
+    assert_allclose(session.tracks.get(1, 3).box_xyxy, box(50), atol=1e-3)
+    assert_in_step(session)
+
+
+def test_a_moved_box_becomes_drawn(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(N_FRAMES))
+    change(session, row_of(session, 1, 12), (0, 3, 4))
+    session.pull()
+    assert session.tracks.drawn_frames(1) == [0, 12]
+    assert_allclose(session.tracks.get(1, 12).box_xyxy, box(10 + 12 + 4, 13), atol=1e-3)
+    assert_in_step(session)
+
+
+def test_tracking_again_replaces_later_boxes_of_that_object_only(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    track(session, 1, range(N_FRAMES))
+    track(session, 2, range(N_FRAMES), x=40)
+    change(session, row_of(session, 1, 12), (0, 3, 4))
+    session.pull()
+    before = {(r.object_id, r.frame): r.box for r in session.tracks.rows()}
+    track(session, 1, range(13, N_FRAMES), x=-5)
+    for row in session.tracks.rows():
+        replaced = row.object_id == 1 and row.frame > 12
+        same = np.array_equal(row.box.box_xyxy, before[row.object_id, row.frame].box_xyxy)
+        assert same != replaced
+    assert_in_step(session)
+
+
+def test_a_deleted_shape_is_deleted_and_its_object_stays(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(10))
+    session.layer.remove([row_of(session, 1, 4), row_of(session, 1, 9)])
+    session.pull()
+    assert session.tracks.frames(1) == [0, 1, 2, 3, 5, 6, 7, 8]
+    session.layer.data = []
+    session.pull()
+    assert session.tracks.object_ids == [1]
+    assert len(session.tracks) == 0
+
+
+def test_a_second_animal_never_merges_into_the_first(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(10))
+    draw(session, 4, box(45))
+    assert session.tracks.drawn_frames(2) == [4]
+    assert session.tracks.frames(1) == list(range(10))
+    draw(session, 20, box(45))  # where object 1 has no box either
+    assert session.tracks.drawn_frames(3) == [20]
+
+
+def test_a_missing_box_goes_to_the_chosen_object_once(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.choose_next(1)
+    draw(session, 20, box(40))
+    assert session.tracks.drawn_frames(1) == [0, 20]
+    draw(session, 21, box(40))
+    assert session.tracks.drawn_frames(2) == [21]
+    assert_in_step(session)
+
+
+def test_a_box_redrawn_for_the_chosen_object_replaces_the_tracked_one(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(10))
+    session.choose_next(1)
+    draw(session, 5, box(50))
+    assert session.tracks.drawn_frames(1) == [0, 5]
+    assert_allclose(session.tracks.get(1, 5).box_xyxy, box(50), atol=1e-3)
+    assert_in_step(session)
+
+
+def test_a_box_drawn_and_deleted_leaves_no_gap_in_the_numbers(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.layer.remove([0])
+    session.pull()
+    draw(session, 0, box(30))
+    assert session.tracks.object_ids == [1]
+
+
+def test_a_pasted_copy_is_a_new_object(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.layer.selected_data = {0}
+    session.layer._copy_data()
+    session.layer._paste_data()  # Ctrl+C, Ctrl+V: napari tells of it by a features event only
+    session.pull()
+    assert session.tracks.object_ids == [1, 2]
+    assert_in_step(session)
+
+
+def test_unusable_shapes_stay_and_are_told_of_once(session: Session) -> None:
+    draw(session, 0, box(10))
+    problems = draw(session, 1, np.array([5, 5, 5.5, 5.5]), box(500))
+    assert len(problems) == 2
+    assert "needs at least 2 px" in problems[0]
+    assert "outside the frame" in problems[1]
+    assert session.pull() == []
+    assert session.layer.nshapes == 3
+    assert len(session.tracks) == 1
+    change(session, 2, (0, 0, -470))  # into the frame
+    assert session.pull() == []
+    assert len(session.tracks) == 2
+
+
+def test_a_shape_over_several_frames_is_told_of(session: Session) -> None:
+    corners = layers.rectangle(0, box(10), session.image)
+    corners[2:, 0] = 4
+    session.layer.add_polygons([corners])
+    assert "spans several frames" in session.pull()[0]
+
+
+def test_ellipse_and_polygon_count_and_keep_their_form(session: Session) -> None:
+    corners = layers.rectangle(2, box(10), session.image)
+    session.layer.add_ellipses([corners])
+    session.layer.add_polygons([corners[[0, 1, 3]] + [0, 20, 0]])
+    session.pull()
+    assert list(session.layer.shape_type) == ["ellipse", "polygon"]
+    assert_allclose(session.tracks.get(1, 2).box_xyxy, box(10), atol=1e-3)
+    assert_allclose(session.tracks.get(2, 2).box_xyxy, box(10, 30), atol=1e-3)
+
+
+def test_labels_flow_both_ways(session: Session) -> None:
+    session.choose_next(0, "dog")
+    draw(session, 0, box(10))
+    track(session, 1, range(5))
+    session.rename(1, "cat")
+    assert set(session.layer.features["label"]) == {"cat"}
+    table = session.layer.features.copy()
+    table.loc[3, "label"] = "cow"
+    session.layer.features = table
+    session.pull()
+    assert session.tracks.label(1) == "cow"
+    assert_in_step(session)
+
+
+def test_colours_tell_objects_apart(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    track(session, 1, range(3))
+    colors = {
+        int(object_id): tuple(color)
+        for object_id, color in zip(
+            session.layer.features["object_id"], session.layer.edge_color, strict=True
+        )
+    }
+    assert_allclose([colors[k] for k in (1, 2)], [layers.rgba(layers.color(k)) for k in (1, 2)])
+    session.layer.refresh_colors()
+    assert tuple(session.layer.edge_color[0]) == colors[1]
+
+
+def test_nothing_is_written_while_a_person_draws(session: Session) -> None:
+    draw(session, 0, box(10))
+    event = session.layer.events.data
+    event(value=session.layer.data, action="changing", data_indices=(0,), vertex_indices=((),))
+    track(session, 1, range(10))
+    assert session.layer.nshapes == 1
+    event(value=session.layer.data, action="changed", data_indices=(0,), vertex_indices=((),))
+    session.flush()
+    assert_in_step(session)
+    assert len(session.tracks) == 10
+
+
+def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    track(session, 1, range(10))
+    session.rename(2, "cat")
+    session.close()
+    again = Session(session.image, session.layer)
+    want = [(r.object_id, r.label, r.frame, r.box.source) for r in session.tracks.rows()]
+    assert [(r.object_id, r.label, r.frame, r.box.source) for r in again.tracks.rows()] == want
+    assert_in_step(again)
+
+
+# -- the user's own layer --
+
+
+def own_layer(image: Image, *drawn: tuple[int, NDArray[np.float64]], **settings: object) -> Shapes:
+    corners = [layers.rectangle(frame, one, image) for frame, one in drawn]
+    return Shapes(corners, shape_type="rectangle", name="mine", **settings)
+
+
+def rows(session: Session) -> list[tuple[int, int]]:
+    return [(row.object_id, row.frame) for row in session.tracks.rows()]
+
+
+def test_prompts_become_drawn_boxes_once(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)), (7, box(20)))
+    before = [vertices.copy() for vertices in mine.data]
+    for _ in range(2):
+        assert session.absorb(mine, 3) == []
+        session.flush()
+        assert rows(session) == [(1, 0), (2, 7)]
+    assert all(np.array_equal(a, b) for a, b in zip(before, mine.data, strict=True))
+    assert list(mine.features.columns) == []
+    assert_in_step(session)
+
+
+def test_a_moved_prompt_stays_its_object(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)), (0, box(50)))
+    session.absorb(mine, 0)
+    mine.data = [mine.data[0] + [0, 2, 3], mine.data[1]]
+    session.absorb(mine, 0)
+    session.flush()
+    assert rows(session) == [(1, 0), (2, 0)]
+    assert_allclose(session.tracks.get(1, 0).box_xyxy, box(13, 12), atol=1e-3)
+    assert_in_step(session)
+
+
+def test_a_prompt_does_not_undo_a_correction(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)))
+    session.absorb(mine, 0)
+    session.flush()
+    change(session, 0, (0, 2, 3))
+    session.pull()
+    session.absorb(mine, 0)
+    assert_allclose(session.tracks.get(1, 0).box_xyxy, box(13, 12), atol=1e-3)
+
+
+def test_prompts_with_an_object_id_are_one_object(session: Session) -> None:
+    mine = own_layer(
+        session.image, (0, box(10)), (9, box(30)), features={"object_id": np.array([4, 4])}
+    )
+    session.absorb(mine, 0)
+    assert rows(session) == [(4, 0), (4, 9)]
+
+
+def test_a_prompt_without_time_counts_on_the_frame_shown(session: Session) -> None:
+    corners = layers.rectangle(0, box(10), session.image)[:, 1:]
+    mine = Shapes([corners], shape_type="rectangle")
+    session.absorb(mine, 6)
+    assert rows(session) == [(1, 6)]
+    session.absorb(mine, 20)  # the person looks elsewhere; the box is still that of frame 6
+    assert rows(session) == [(1, 6)]
+    mine.data = [corners + np.array([1, 2])]
+    session.absorb(mine, 20)
+    assert rows(session) == [(1, 6), (1, 20)]
+
+
+def test_prompts_known_from_before_make_no_doubles(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)))
+    session.absorb(mine, 0)
+    session.flush()
+    session.close()
+    again = Session(session.image, session.layer)
+    again.absorb(mine, 0)
+    assert rows(again) == [(1, 0)]
+
+
+def test_a_prompt_can_be_for_the_chosen_object(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.choose_next(1)
+    session.absorb(own_layer(session.image, (12, box(30)), (12, box(55))), 0)
+    assert rows(session) == [(1, 0), (1, 12), (2, 12)]
+
+
+def test_a_prompt_outside_the_frame_is_told_of(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(500)), (0, box(10)))
+    (problem,) = session.absorb(mine, 0)
+    assert "outside the frame" in problem
+    assert "'mine'" in problem
+    assert rows(session) == [(1, 0)]
+
+
+# -- any order of edits --
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["draw", "move", "delete", "track", "flip"]),
+        st.integers(0, 9),
+        st.integers(0, 50),
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+def test_layer_and_model_stay_in_step(todo: list[tuple[str, int, int]]) -> None:
+    session = Session(Image(np.zeros((10, 60, 80), np.uint8)))
+    for what, frame, number in todo:
+        count = session.layer.nshapes
+        if what == "draw":
+            draw(session, frame, box(number))
+        elif what == "track" and session.tracks.object_ids:
+            drawn = {(r.object_id, r.frame): r.box for r in session.tracks.rows()}
+            track(session, session.tracks.object_ids[0], range(frame, 10), x=number)
+            kept = [key for key, of in drawn.items() if of.source is Source.DRAWN]
+            assert all(session.tracks.get(*key) is drawn[key] for key in kept)
+        elif what == "move" and count:
+            change(session, number % count, (0, 1, 2))
+        elif what == "delete" and count:
+            session.layer.remove([number % count])
+        elif what == "flip" and count > 1:
+            session.layer.selected_data = {number % count}
+            session.layer.move_to_back()
+        session.pull()
+        assert_in_step(session)

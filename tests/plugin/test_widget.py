@@ -1,0 +1,322 @@
+"""The dock widget in a real viewer, with the shipped tracker: draw, track, stop, correct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Shapes
+from numpy.testing import assert_allclose
+from qtpy.QtCore import QThreadPool
+
+from napari_ocean import boxes, formats
+from napari_ocean.demo import DemoClip
+from napari_ocean.plugin import layers
+from napari_ocean.plugin.widget import OceanWidget
+from tests.plugin.conftest import N_FRAMES, Desk
+
+ALL = list(range(N_FRAMES))
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every frame take 0.1 s, so that a run can be met in its middle."""
+    from time import sleep
+
+    from napari_ocean.tracking import Session
+
+    step = Session.step
+
+    def slowly(self, frame):  # type: ignore[no-untyped-def]
+        sleep(0.1)
+        return step(self, frame)
+
+    monkeypatch.setattr(Session, "step", slowly)
+
+
+def wait_for_first_boxes(desk: Desk) -> None:
+    desk.qtbot.waitUntil(lambda: desk.boxes.nshapes > 2, timeout=30_000)
+
+
+# -- one box in, a box on every frame out --
+
+
+def test_forward_finds_the_object_on_every_frame(desk: Desk) -> None:
+    desk.draw(0)
+    desk.track("forward")
+    assert desk.errors == []
+    assert desk.frames(1) == ALL
+    assert desk.frames(1, "drawn") == [0]
+    found = np.array([desk.shown()[1, frame] for frame in ALL])
+    assert boxes.iou(found, desk.clip.truth_xyxy).mean() > 0.5
+    assert "Done" in desk.widget.controls.status.text()
+
+
+@pytest.mark.parametrize(
+    ("button", "want"),
+    [("forward", ALL[10:]), ("backward", ALL[:11]), ("both", ALL)],
+)
+def test_directions(desk: Desk, button: str, want: list[int]) -> None:
+    desk.draw(10)
+    desk.track(button)
+    assert desk.frames(1) == want
+
+
+def test_range(desk: Desk) -> None:
+    desk.draw(10)
+    desk.widget.controls.first.value = 6
+    desk.widget.controls.last.value = 13
+    desk.track("both")
+    assert desk.frames(1) == list(range(6, 14))
+
+
+def test_several_objects_each_from_its_own_frame(desk: Desk) -> None:
+    desk.draw(0)
+    desk.draw(5, np.array([200.0, 100, 240, 140]))
+    desk.track("forward")
+    assert desk.frames(1) == ALL
+    assert desk.frames(2) == ALL[5:]
+
+
+@pytest.mark.parametrize("kind", ["ellipse", "polygon"])
+def test_own_shapes_layer_is_read_and_not_changed(desk: Desk, kind: str) -> None:
+    corners = layers.rectangle(0, desk.clip.truth_xyxy[0], desk.image)
+    if kind == "polygon":
+        corners = (corners + np.roll(corners, -1, axis=0)) / 2  # a rhombus of the same extent
+    own = desk.viewer.add_shapes([corners], shape_type=kind, name="mine")
+    before = own.data[0].copy()
+    assert desk.widget.controls.shapes.value is own
+    desk.track("forward")
+    assert desk.errors == desk.warnings == []
+    assert np.array_equal(own.data[0], before)
+    assert own.nshapes == 1
+    assert desk.frames(1) == ALL
+    assert_allclose(desk.shown()[1, 0], desk.clip.truth_xyxy[0], atol=1e-2)
+
+
+def test_channels_scale_and_translation(open_desk: Callable[..., Desk], clip: DemoClip) -> None:
+    channels = np.moveaxis(clip.frames, -1, 1)
+    desk = open_desk(channels, scale=(1, 1, 0.5, 0.5), translate=(0, 0, 30, -20))
+    desk.draw(0)
+    desk.viewer.dims.set_current_step(1, 2)
+    desk.track("forward")
+    assert desk.errors == []
+    assert desk.frames(1) == ALL
+    assert desk.viewer.dims.current_step[1] == 2
+    last = np.array([desk.shown()[1, frame] for frame in ALL])
+    assert boxes.iou(last, clip.truth_xyxy).mean() > 0.5
+    world = np.array(desk.boxes.data_to_world(desk.boxes.data[0][0]))[-2:]
+    assert_allclose(world, (clip.truth_xyxy[0][[1, 0]] - 0.5) * 0.5 + (30, -20), atol=1e-3)
+
+
+def test_grey_sixteen_bits_with_a_flat_shapes_layer(
+    open_desk: Callable[..., Desk], clip: DemoClip
+) -> None:
+    desk = open_desk(clip.frames.mean(axis=-1).astype(np.uint16) * 200)
+    desk.go_to(4)
+    flat = layers.rectangle(4, clip.truth_xyxy[4], desk.image)[:, 1:]
+    desk.viewer.add_shapes([flat], ndim=2)
+    desk.track("forward")
+    assert desk.errors == []
+    assert desk.frames(1) == ALL[4:]
+
+
+# -- stop, correct, track again --
+
+
+@pytest.mark.usefixtures("slow")
+def test_stop_keeps_what_was_found(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    assert desk.widget.controls.tracking.currentIndex() == 1
+    wait_for_first_boxes(desk)
+    desk.press("stop")
+    desk.wait()
+    frames = desk.frames(1)
+    assert 2 < len(frames) < N_FRAMES
+    assert frames == ALL[: len(frames)]
+    assert "Stopped" in desk.widget.controls.status.text()
+    desk.go_to(frames[-1])
+    desk.track("forward")
+    assert desk.frames(1) == ALL
+    assert desk.frames(1, "drawn") == [0]
+
+
+def test_correction_replaces_only_later_boxes_of_that_object(desk: Desk) -> None:
+    desk.draw(0)
+    desk.draw(0, np.array([200.0, 100, 240, 140]))
+    desk.track("forward")
+    before = desk.shown()
+    row = list(before).index((1, 10))
+    vertices = desk.boxes.data
+    vertices[row] = vertices[row] + np.array([0, 4, 6])
+    desk.boxes.data = vertices
+    desk.qtbot.wait(20)
+    assert desk.frames(1, "drawn") == [0, 10]
+    desk.go_to(10)
+    desk.track("forward")
+    after = desk.shown()
+    assert after.keys() == before.keys()
+    changed = {key for key in before if not np.allclose(before[key], after[key], atol=1e-3)}
+    assert {object_id for object_id, _ in changed} == {1}
+    assert min(frame for _, frame in changed) == 10
+    assert len(changed) > 5
+    assert_allclose(after[1, 10], before[1, 10] + (6, 4, 6, 4), atol=1e-3)
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_box_drawn_ahead_of_the_run_is_kept(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.widget.controls.next_object.value = 1
+    ahead = np.array([100.0, 100, 140, 140])
+    desk.boxes.add_rectangles([layers.rectangle(20, ahead, desk.image)])
+    desk.wait()
+    assert desk.frames(1) == ALL
+    assert desk.frames(1, "drawn") == [0, 20]
+    assert_allclose(desk.shown()[1, 20], ahead, atol=1e-3)
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_view_follows_until_the_person_looks_elsewhere(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    desk.qtbot.waitUntil(
+        lambda: layers.current_frame(desk.image, desk.viewer.dims) > 2, timeout=30_000
+    )
+    desk.go_to(1)
+    desk.wait()
+    assert layers.current_frame(desk.image, desk.viewer.dims) == 1
+
+
+# -- what goes wrong is said --
+
+
+def test_nothing_drawn(desk: Desk) -> None:
+    desk.press("forward")
+    assert "draw one around the object" in desk.errors[0]
+    assert not desk.widget.running
+
+
+def test_box_outside_the_frame(desk: Desk) -> None:
+    desk.draw(0, np.array([900.0, 100, 940, 140]))
+    assert "outside the frame" in desk.warnings[0]
+    desk.press("forward")
+    assert desk.errors
+    assert desk.boxes.nshapes == 1
+
+
+def test_no_image(desk: Desk) -> None:
+    desk.viewer.layers.clear()
+    assert not desk.widget.controls.forward.isEnabled()
+    desk.widget.track("forward")
+    assert "open a video" in desk.errors[0]
+
+
+def test_model_without_weights(desk: Desk, tmp_path: Path) -> None:
+    desk.draw(0)
+    desk.widget.controls.model.value = "file"
+    desk.press("forward")
+    assert "weights file" in desk.errors[0]
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_bytes(b"nothing")
+    desk.widget.controls.model_file.value = wrong
+    desk.track("forward")
+    assert len(desk.errors) == 2
+    assert desk.frames(1) == [0]
+    assert desk.widget.controls.tracking.currentIndex() == 0
+
+
+# -- closing --
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("what", ["widget", "boxes layer", "image layer"])
+def test_closing_in_the_middle_ends_the_work(desk: Desk, what: str) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    boxes_layer = desk.boxes
+    if what == "widget":
+        desk.viewer.window.remove_dock_widget(desk.widget)
+    else:
+        desk.viewer.layers.remove(boxes_layer if what == "boxes layer" else desk.image)
+    assert not desk.widget.running
+    assert QThreadPool.globalInstance().waitForDone(5000)
+    count = boxes_layer.nshapes
+    desk.qtbot.wait(50)
+    assert 2 < count == boxes_layer.nshapes < N_FRAMES
+    assert desk.errors == []
+
+
+@pytest.mark.usefixtures("slow")
+def test_closing_the_viewer_in_the_middle(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.viewer.close()
+    assert QThreadPool.globalInstance().waitForDone(5000)
+
+
+def test_a_new_widget_takes_up_the_boxes(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget.controls.label.value = "ladybird"
+    desk.widget.controls.label.native.editingFinished.emit()
+    desk.track("forward")
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    again = OceanWidget(desk.viewer)
+    assert again.session.tracks.drawn_frames(1) == [0]
+    assert again.session.tracks.frames(1) == ALL
+    assert again.session.tracks.label(1) == "ladybird"
+    again.shut_down()
+
+
+# -- the rest of the form --
+
+
+def test_label_and_next_object(desk: Desk) -> None:
+    on = desk.widget.controls
+    desk.draw(0)
+    on.label.value = "dog"
+    on.label.native.editingFinished.emit()
+    desk.boxes.selected_data = {0}
+    on.label.value = "cat"
+    on.label.native.editingFinished.emit()
+    assert list(desk.boxes.features["label"]) == ["cat"]
+    assert [name for name, _ in on.next_object._default_choices] == ["new object", "cat 1"]
+    on.next_object.value = 1
+    desk.draw(7)
+    assert desk.frames(1) == [0, 7]
+    assert on.next_object.value == 0
+
+
+def test_save(desk: Desk, tmp_path: Path) -> None:
+    desk.widget.save(tmp_path / "none.csv")
+    assert "no boxes" in desk.errors[0]
+    desk.draw(3)
+    desk.widget.save(tmp_path / "boxes.csv")
+    saved = formats.read(tmp_path / "boxes.csv")
+    assert saved.drawn_frames(1) == [3]
+    assert_allclose(saved.get(1, 3).box_xyxy, desk.clip.truth_xyxy[3], atol=1e-3)
+
+
+def test_every_control_has_a_name_and_a_tool_tip(desk: Desk) -> None:
+    for name in ("draw", "backward", "both", "forward", "stop", "export"):
+        button = getattr(desk.widget.controls, name)
+        assert button.objectName() == name
+        assert button.toolTip()
+    for name in ("image", "shapes", "next_object", "label", "first", "last", "model", "device"):
+        part = getattr(desk.widget.controls, name)
+        assert part.native.objectName() == name
+        assert part.tooltip
+
+
+def test_boxes_drawn_with_the_mouse_become_objects(desk: Desk) -> None:
+    assert isinstance(desk.viewer.layers["clip"], type(desk.image))
+    desk.draw(0)
+    assert desk.viewer.layers.selection.active is desk.boxes
+    assert desk.boxes.mode == "add_rectangle"
+    assert isinstance(desk.boxes, Shapes)

@@ -1,0 +1,326 @@
+"""The command line as a person uses it, with the real tracker and the weights that ship."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import napari_ocean as no
+from napari_ocean import boxes
+from napari_ocean.cli import COMMANDS, main, preview
+from napari_ocean.cli.demo import _obstacle_to_a_window
+from napari_ocean.demo import DemoClip, demo_clip
+from napari_ocean.errors import VideoError
+from napari_ocean.tracks import Source, State, TrackBox, Tracks
+from napari_ocean.video import FrameSource
+
+LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def clip() -> DemoClip:
+    """The last fifth of the demo, where nothing hides the ladybird."""
+    whole = demo_clip(120)
+    return DemoClip(
+        frames=whole.frames[-LENGTH:],
+        truth_xyxy=whole.truth_xyxy[-LENGTH:],
+        visible=whole.visible[-LENGTH:],
+    )
+
+
+@pytest.fixture(scope="module")
+def stack(clip: DemoClip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "ladybird.npy"
+    np.save(path, clip.frames)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def box_of(clip: DemoClip, frame: int) -> str:
+    return ",".join(f"{value:.2f}" for value in boxes.to_xywh(clip.truth_xyxy[frame]))
+
+
+def overlap(tracks: Tracks, clip: DemoClip, frames: range) -> float:
+    found = [tracks.get(1, frame).box_xyxy for frame in frames]
+    return float(boxes.iou(found, clip.truth_xyxy[frames.start : frames.stop]).mean())
+
+
+def run(*args: object, code: int = 0) -> None:
+    assert main([str(arg) for arg in args]) == code
+
+
+def test_forward_from_the_first_frame(
+    stack: Path, clip: DemoClip, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run("track", stack, "--box", box_of(clip, 0), "--label", "bug")
+    tracks = no.read("ladybird.boxes.csv")
+    assert tracks.frames(1) == list(range(LENGTH))
+    assert tracks.drawn_frames(1) == [0]
+    assert tracks.label(1) == "bug"
+    assert overlap(tracks, clip, range(LENGTH)) > 0.6
+    out, err = capfd.readouterr()
+    assert f"Tracked {LENGTH - 1} of {LENGTH - 1} boxes" in out
+    assert f"Wrote {LENGTH} boxes in ladybird.boxes.csv" in out
+    assert "box/s" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [
+        (["--backward"], range(13)),
+        (["--both"], range(LENGTH)),
+        (["--both", "--start", 4, "--stop", 20], range(4, 20)),
+        (["--stop", 9999], range(12, LENGTH)),
+    ],
+    ids=str,
+)
+def test_directions_and_ranges(
+    stack: Path, clip: DemoClip, options: list[object], frames: range
+) -> None:
+    run("track", stack, "--box", box_of(clip, 12), "--frame", 12, "--out", "a.json", *options)
+    tracks = no.read("a.json")
+    assert tracks.frames(1) == list(frames)
+    assert tracks.drawn_frames(1) == [12]
+    assert overlap(tracks, clip, frames) > 0.6
+
+
+def test_two_objects(stack: Path, clip: DemoClip) -> None:
+    run("track", stack, "--box", box_of(clip, 0), "--box", "20,20,60,60", "--stop", 3)
+    tracks = no.read("ladybird.boxes.csv")
+    assert [tracks.frames(of) for of in tracks.object_ids] == [[0, 1, 2]] * 2
+
+
+def test_the_same_command_gives_the_same_boxes(stack: Path, clip: DemoClip) -> None:
+    for name in ("a.csv", "b.csv"):
+        run("track", stack, "--box", box_of(clip, 0), "--stop", 5, "--out", name)
+    assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
+
+
+def test_preview_is_a_playable_film_of_the_tracked_frames(stack: Path, clip: DemoClip) -> None:
+    run("track", stack, "--box", box_of(clip, 0), "--stop", 6, "--preview", "a.mp4")
+    with av.open("a.mp4") as film:
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+        assert film.streams.video[0].average_rate == 25
+    assert len(frames) == 6
+    assert frames[0].shape == clip.frames[0].shape
+    changed = np.abs(frames[0].astype(int) - clip.frames[0]).max(axis=2) > 100
+    x0, y0, x1, y1 = clip.truth_xyxy[0].astype(int)
+    assert changed[y0 - 2 : y0 + 3, x0:x1].any(axis=0).mean() > 0.9  # the upper edge is drawn
+    assert changed[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8].mean() < 0.02  # the inside is not
+
+
+def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 20, 30, 40))
+    box = np.array([4.0, 20, 30, 40])
+    tracks.put(1, 1, TrackBox(box, 0.2, State.LOST, Source.TRACKED))
+    frames = np.full((2, 61, 81, 3), 60, np.uint8)
+    with no.open_video(frames) as video:
+        preview.write(tmp_path / "a.mkv", video, tracks, fps=29.97)
+    with av.open(tmp_path / "a.mkv") as film:
+        shown = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert [frame.shape for frame in shown] == [(62, 82, 3)] * 2
+    yellow, grey = shown[0][30, 4].astype(int), shown[1][30, 4].astype(int)
+    assert yellow[0] - yellow[2] > 100
+    assert np.ptp(grey) < 40
+    assert (frames == 60).all()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--out", "a.xml"], "supported are .csv (table), .json"),
+        (["--out", "no/a.csv"], "there is no folder no"),
+        (["--preview", "a.gif"], "supported are .mp4, .mov, .mkv, .avi"),
+        (["--preview", "no/a.mp4"], "there is no folder no"),
+        (["--frame", LENGTH], f"has {LENGTH} frames (0 to {LENGTH - 1})"),
+        (["--frame", -1], "--frame -1 is not in this video"),
+        (["--frame", 3, "--start", 5], "lies outside the frames to track"),
+        (["--frame", 3, "--stop", 3], "lies outside the frames to track"),
+        (["--box", "1,1,20,20", "--out", "a.txt"], "one object"),
+        (["--model", "ocean"], "OceanV.pth"),
+        (["--model", "none.pth"], "no weights file none.pth"),
+        (["--device", "abacus"], "no device 'abacus'"),
+    ],
+    ids=str,
+)
+def test_errors_are_one_line_and_come_before_the_work(
+    stack: Path,
+    args: list[object],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    run("track", stack, "--box", "9,9,50,50", *args, code=1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("box", ["900,9,50,50", "9,9,1,50", "9,9,-5,50", "nan,9,50,50"])
+def test_boxes_that_cannot_be_targets(
+    stack: Path, box: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("track", stack, f"--box={box}", code=1)
+    assert "error: " in capsys.readouterr().err
+    assert not Path("ladybird.boxes.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["fly"],
+        ["track"],
+        ["track", "a.mp4"],
+        ["track", "a.mp4", "--box", "1,2,3"],
+        ["track", "a.mp4", "--box", "1,2,3,x"],
+        ["track", "a.mp4", "--box", "1,2,9,9", "--both", "--backward"],
+    ],
+    ids=str,
+)
+def test_wrong_usage_exits_with_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(args)
+    assert "usage: napari-ocean" in capsys.readouterr().err
+
+
+def test_files_are_not_replaced_unasked(
+    stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = Path("ladybird.boxes.csv")
+    mine.write_text("mine")
+    args = ("track", stack, "--box", box_of(clip, 0), "--stop", 2)
+    run(*args, code=1)
+    assert "exists already; choose another name or add --force" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    run(*args, "--force")
+    assert len(no.read(mine)) == 2
+
+
+def test_the_video_itself_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    with no.open_video(frames) as video:
+        preview.write(Path("a.mp4"), video, tracks)
+    before = Path("a.mp4").read_bytes()
+    run("track", "a.mp4", "--box", "4,4,30,30", "--preview", "a.mp4", "--force", code=1)
+    assert "cannot be replaced" in capsys.readouterr().err
+    assert Path("a.mp4").read_bytes() == before
+
+
+def test_a_video_that_breaks_keeps_what_is_done(
+    stack: Path,
+    clip: DemoClip,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    video: FrameSource = no.open_video(stack)
+    healthy = type(video).frame
+
+    def frame(self: FrameSource, index: int) -> np.ndarray:
+        if index == 6:
+            raise VideoError("frame 6 of ladybird.npy is damaged.")
+        return healthy(self, index)
+
+    monkeypatch.setattr(type(video), "frame", frame)
+    run("track", stack, "--box", box_of(clip, 0), code=1)
+    out, err = capsys.readouterr()
+    assert "error: frame 6 of ladybird.npy is damaged." in err
+    assert "Stopped; kept 6 boxes in ladybird.boxes.csv" in out
+    assert no.read("ladybird.boxes.csv").frames(1) == list(range(6))
+
+
+def test_ctrl_c_keeps_what_is_done(clip: DemoClip, tmp_path: Path) -> None:
+    np.save("long.npy", np.concatenate([clip.frames] * 20))
+    command = [sys.executable, "-m", "napari_ocean", "track", "long.npy", "--box", box_of(clip, 0)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stderr is not None
+    shown = ""
+    while "tracking:" not in shown:
+        assert process.poll() is None, shown
+        shown += process.stderr.read(1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped; kept" in out
+    frames = no.read("long.boxes.csv").frames(1)
+    assert frames == list(range(len(frames)))
+    assert 0 < len(frames) < 20 * LENGTH
+
+
+def test_demo_without_a_display_does_the_whole_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    run("demo")
+    out = capsys.readouterr().out
+    assert "Running without a window: this computer has no display." in out
+    mean_iou = float(out.split("true boxes: ")[1].split(";")[0])
+    assert mean_iou > 0.5
+    assert {path.name for path in tmp_path.iterdir()} == {"ladybird.boxes.csv", "ladybird.mp4"}
+    assert len(no.read("ladybird.boxes.csv")) == 120
+    with no.open_video("ladybird.mp4") as film:
+        assert (len(film), film.fps) == (120, 25)
+
+
+def test_demo_names_a_missing_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    run("demo", "--headless", "--out", "none", code=1)
+    assert "There is no folder none" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs X11's DISPLAY")
+def test_a_display_that_does_not_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    monkeypatch.setenv("DISPLAY", ":4242")
+    assert _obstacle_to_a_window() == "Qt cannot open a window on this display"
+
+
+def test_info_tells_versions_devices_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    run("info")
+    out = capsys.readouterr().out
+    assert f"napari-ocean   {no.__version__}" in out
+    assert f"{os.cpu_count()} cores" in out
+    assert "lite.safetensors (" in out
+    assert "OceanV.pth" in out
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    assert "usage: napari-ocean" in capsys.readouterr().out
+
+
+def test_help_and_version_answer_at_once() -> None:
+    for flag, expected in (("--help", "track"), ("--version", no.__version__)):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_ocean", flag], capture_output=True, text=True
+        )
+        assert done.returncode == 0
+        assert expected in done.stdout
+        assert time.perf_counter() - start < 2

@@ -1,0 +1,64 @@
+"""Crop and post-processing against the reference implementation's numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from napari_ocean import boxes
+from napari_ocean.network import load_network
+from napari_ocean.tracking import RELEASED, Tracker
+from napari_ocean.tracking.crop import crop_patch, mean_color, round_half_up
+from tests.network.golden import GOLDEN, RTOL, official_state
+
+
+def golden_frame(index: int) -> np.ndarray:
+    """Frame of the reference run, in its own channel order (BGR)."""
+    y, x = np.mgrid[0:240, 0:320].astype(np.float64)
+    cx, cy = 150 + 4 * index, 110 + 3 * index
+    inside = (abs(x - cx) < 30) & (abs(y - cy) < 20)
+    channels = []
+    for c in range(3):
+        background = 127 + 60 * np.sin(x / 17 + c) + 50 * np.cos(y / 13 - c)
+        target = 200 - 60 * c + 40 * np.sin((x - cx) / 5)
+        channels.append(np.where(inside, target, background))
+    return np.clip(np.round(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_crop_at_the_border_has_the_reference_pixels() -> None:
+    frame = golden_frame(0)
+    side_px = round_half_up(180.5)
+    patch, _ = crop_patch(frame, (5.5, 230.5), side_px, 127, mean_color(frame))
+    want = GOLDEN["crop_border"]
+    flat = patch.transpose(2, 0, 1).astype(np.float64).ravel()
+    assert_allclose(flat.sum(), want["sum"], rtol=RTOL)
+    assert (flat.min(), flat.max()) == (want["min"], want["max"])
+    assert flat[want["idx"]].tolist() == want["val"]
+
+
+@pytest.mark.parametrize(
+    ("name", "aware"), [("VOT2018", True), ("VOT2019", True), ("OTB2015", False)]
+)
+def test_tracks_equal_the_reference(tmp_path, name: str, aware: bool) -> None:
+    state = official_state("offline_align")
+    if not aware:
+        state = {k: v for k, v in state.items() if not k.startswith("align_head.")}
+    torch.save(state, tmp_path / "ocean.pth")
+    tracker = Tracker(load_network(tmp_path / "ocean.pth"), RELEASED[name])
+    rgb = [np.ascontiguousarray(golden_frame(i)[..., ::-1]) for i in range(6)]
+    session = tracker.start(rgb[0], boxes.from_center((150, 110), (60, 40)))
+    got = []
+    for frame in rgb[1:]:
+        box = session.step(frame).box_xyxy
+        got.append([*boxes.center(box), *boxes.size(box)])
+    assert_allclose(got, GOLDEN[f"track_{name}"], rtol=RTOL)
