@@ -299,7 +299,7 @@ def _grass(rng: np.random.Generator, height: int, width: int, scale: float) -> I
     layer = np.zeros((height, width, 4), np.uint8)
     up = np.linspace(0, 1, 24)
     for foot, lean, thick in (
-        (0.02, 0.05, 20), (0.40, 0.07, 15), (0.475, 0.03, 17), (0.56, -0.05, 15), (0.97, -0.04, 24)
+        (0.02, 0.05, 20), (0.47, 0.02, 24), (0.49, -0.04, 10), (0.97, -0.04, 24)
     ):  # fmt: skip
         color = np.array([92, 138, 44]) * rng.uniform(0.75, 1.15)
         x = (foot + lean * up + 0.03 * rng.uniform(-1, 1) * up**2) * width

@@ -150,6 +150,7 @@ def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
         (["--frame", 3, "--start", 5], "lies outside the frames to track"),
         (["--frame", 3, "--stop", 3], "lies outside the frames to track"),
         (["--box", "1,1,20,20", "--out", "a.txt"], "one object"),
+        (["--label", "a", "--label", "b"], "more --label than --box"),
         (["--model", "ocean"], "OceanV.pth"),
         (["--model", "none.pth"], "no weights file none.pth"),
         (["--device", "abacus"], "no device 'abacus'"),

@@ -87,8 +87,10 @@ def _box(text: str) -> FloatArray:
 
 
 def _drawn(args: argparse.Namespace) -> Tracks:
+    if len(args.label) > len(args.box):
+        raise TracksError("There are more --label than --box; give each box at most one label.")
     tracks = Tracks()
-    for box_xyxy, label in zip_longest(args.box, args.label[: len(args.box)], fillvalue="object"):
+    for box_xyxy, label in zip_longest(args.box, args.label, fillvalue="object"):
         tracks.draw(tracks.add_object(label), args.frame, box_xyxy)
     return tracks
 

@@ -29,13 +29,22 @@ class Preset:
     """Convolutions between the correlation and each prediction."""
     separable: bool
     """Depth-wise plus 1x1 convolutions in encoders and towers instead of dense ones."""
+    cpu_threads: int | None = None
+    """Threads of one forward pass on a CPU; None leaves it to torch."""
 
 
 OCEAN = Preset(name="ocean", backbone="resnet50", channels=256, tower_depth=4, separable=False)
 """The network of the paper; key for key that of the released checkpoints."""
 
 LITE = Preset(
-    name="lite", backbone="efficientnet_lite0", channels=96, tower_depth=3, separable=True
+    name="lite",
+    backbone="efficientnet_lite0",
+    channels=96,
+    tower_depth=3,
+    separable=True,
+    # A second thread gains a quarter on an idle machine and loses a factor of 20 on a busy one,
+    # where the small layers wait for it (docs/performance.md).
+    cpu_threads=1,
 )
 """The same idea at about a twentieth of the cost; its weights ship with the package."""
 

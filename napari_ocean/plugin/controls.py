@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_ocean.plugin.layers import DRAWN
 from napari_ocean.plugin.plan import RULE
 
 MODEL_FILE = "file"
@@ -43,7 +44,7 @@ class Controls(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("ocean")
-        self.setMinimumWidth(240)
+        self.setMinimumWidth(280)
         self.image = ComboBox(name="image", label="Video", tooltip="Image layer with the frames.")
         self.shapes = ComboBox(
             name="shapes",
@@ -60,6 +61,7 @@ class Controls(QWidget):
         self.label = LineEdit(
             name="label",
             label="Label",
+            value=str(DRAWN["label"]),
             tooltip="Label of the selected box's object; with none selected, of new objects.",
         )
         self._make_buttons()

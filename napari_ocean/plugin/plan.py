@@ -68,8 +68,8 @@ def plan(tracks: Tracks, direction: Direction, *, frame: int, start: int, stop: 
     anchors = _anchors(tracks, direction, frame, start, stop)
     if not anchors:
         raise TracksError(
-            f"There is no box on frames {start} to {stop - 1} to begin with; draw one around "
-            "the object."
+            f"No box was drawn on frames {start} to {stop - 1}; draw one around the object, or "
+            "choose another range."
         )
     groups: dict[tuple[bool, int, int], list[int]] = defaultdict(list)
     for object_id, anchor in anchors.items():

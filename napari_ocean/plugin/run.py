@@ -126,7 +126,8 @@ class Run(QObject):
 
     @property
     def _frames_per_second(self) -> str:
-        return f"{self._rate / max(self._n_objects, 1):.0f} frames/s"
+        rate = self._rate / max(self._n_objects, 1)
+        return f"{rate:.0f} frames/s" if rate >= 10 else f"{rate:.1f} frames/s"
 
 
 def _clock(seconds: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,7 @@ class Session:
         self._search_px = settings.search_small_target_px if small else settings.search_px
         side_px = max(round(context_side(self._size_wh, settings.context)), 1)
         patch, _ = crop_patch(frame_rgb, self._center_xy, side_px, TEMPLATE_PX, self._fill)
-        with torch.inference_mode():
+        with self._inference():
             self._template: TemplateState = self._net.template(self._tensor(patch))
 
     def step(self, frame_rgb: NDArray[np.uint8]) -> Prediction:
@@ -160,10 +162,10 @@ class Session:
             state=self._state(best.score),
         )
 
-    @torch.inference_mode()
     def _look(self, patch: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Boxes ``(4, S, S)`` in px of the search crop and fused score ``(S, S)``."""
-        output = self._net.search(self._tensor(patch), self._template)
+        with self._inference():
+            output = self._net.search(self._tensor(patch), self._template)
         aware = None if output.aware is None else _array(output.aware.sigmoid())[0]
         score = siamese.fuse_scores(
             _array(output.regular.sigmoid())[0], aware, self._settings.aware_weight
@@ -173,6 +175,19 @@ class Session:
     def _tensor(self, patch_rgb: NDArray[np.uint8]) -> Tensor:
         bgr = torch.from_numpy(patch_rgb[..., ::-1].copy())
         return bgr.to(self._device).permute(2, 0, 1)[None].float()
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        """Run the network without gradients, on as many threads as suit it."""
+        before = torch.get_num_threads()
+        threads = self._net.preset.cpu_threads
+        if threads is not None:
+            torch.set_num_threads(threads)
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_num_threads(before)
 
     def _state(self, score: float) -> State:
         if score >= self._settings.found_score:

@@ -4,7 +4,7 @@ Reading on never seeks. Elsewhere, a decoder is moved to the keyframe before, it
 where it lay on opening, the time stamp of the first frame must be the keyframe's, and decoding goes
 on to the frame asked for. Where that fails, decoding starts further back, at last from the start.
 
-Frames handed out stay in a cache bounded by bytes. A walk backwards decodes the stretch before once,
+Frames handed out stay in a cache bounded by bytes. A walk backwards decodes the stretch before it,
 keeps as much of its end as the cache holds, and finds the next steps there.
 """
 

@@ -266,11 +266,11 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 def _read_image(file: Path) -> NDArray[Any]:
     """Read one image file as grey or RGB, upright by its EXIF tag, 8 or 16 bit or float."""
     import cv2
-    import tifffile
+    import imageio.v3 as iio
 
     try:
         if file.suffix.lower() in (".tif", ".tiff"):
-            image = np.asarray(tifffile.imread(file))
+            image = np.asarray(iio.imread(file, plugin="tifffile"))
         else:
             encoded = np.fromfile(file, dtype=np.uint8)
             flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
@@ -280,7 +280,7 @@ def _read_image(file: Path) -> NDArray[Any]:
             image = decoded if decoded.ndim == 2 else decoded[..., ::-1]
     except FileNotFoundError as error:
         raise VideoError(f"The image {file} is gone; the folder changed.") from error
-    except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
+    except (ValueError, IndexError, OSError) as error:
         raise VideoError(f"The image {file.name} cannot be read: {error}.") from error
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] > 4):
         raise VideoError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_ocean.demo import DemoClip, demo_clip
 from napari_ocean.plugin import layers
 
-N_FRAMES = 24
+N_FRAMES = 20
 
 
 @pytest.fixture(scope="session")

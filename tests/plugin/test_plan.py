@@ -79,8 +79,8 @@ def test_range_limits_the_run() -> None:
 @pytest.mark.parametrize(
     ("drawn", "direction", "message"),
     [
-        ({}, Direction.BOTH, "no box on frames 0 to 99"),
-        ({1: []}, Direction.FORWARD, "no box"),
+        ({}, Direction.BOTH, "No box was drawn on frames 0 to 99"),
+        ({1: []}, Direction.FORWARD, "No box"),
         ({1: [99]}, Direction.FORWARD, "lies after the box"),
         ({1: [0]}, Direction.BACKWARD, "lies before the box"),
     ],

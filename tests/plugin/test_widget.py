@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari.layers import Shapes
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 from numpy.testing import assert_allclose
 from qtpy.QtCore import QThreadPool
 
@@ -54,22 +60,21 @@ def test_forward_finds_the_object_on_every_frame(desk: Desk) -> None:
     assert "Done" in desk.widget.controls.status.text()
 
 
-@pytest.mark.parametrize(
-    ("button", "want"),
-    [("forward", ALL[10:]), ("backward", ALL[:11]), ("both", ALL)],
-)
-def test_directions(desk: Desk, button: str, want: list[int]) -> None:
-    desk.draw(10)
-    desk.track(button)
-    assert desk.frames(1) == want
-
-
-def test_range(desk: Desk) -> None:
-    desk.draw(10)
-    desk.widget.controls.first.value = 6
-    desk.widget.controls.last.value = 13
+def test_backward_and_both_within_a_range(desk: Desk) -> None:
+    desk.draw(8)
+    desk.track("backward")
+    assert desk.frames(1) == ALL[:9]
+    desk.widget.controls.last.value = 12
     desk.track("both")
-    assert desk.frames(1) == list(range(6, 14))
+    assert desk.frames(1) == ALL[:13]
+    desk.widget.controls.last.value = 7
+    desk.widget.controls.first.value = 3
+    desk.press("both")
+    assert "No box was drawn on frames 3 to 7" in desk.errors[0]
+    desk.widget.controls.first.value = 8
+    desk.press("both")
+    assert "range is empty" in desk.errors[1]
+    assert not desk.widget.running
 
 
 def test_several_objects_each_from_its_own_frame(desk: Desk) -> None:
@@ -173,11 +178,11 @@ def test_a_box_drawn_ahead_of_the_run_is_kept(desk: Desk) -> None:
     wait_for_first_boxes(desk)
     desk.widget.controls.next_object.value = 1
     ahead = np.array([100.0, 100, 140, 140])
-    desk.boxes.add_rectangles([layers.rectangle(20, ahead, desk.image)])
+    desk.boxes.add_rectangles([layers.rectangle(17, ahead, desk.image)])
     desk.wait()
     assert desk.frames(1) == ALL
-    assert desk.frames(1, "drawn") == [0, 20]
-    assert_allclose(desk.shown()[1, 20], ahead, atol=1e-3)
+    assert desk.frames(1, "drawn") == [0, 17]
+    assert_allclose(desk.shown()[1, 17], ahead, atol=1e-3)
 
 
 @pytest.mark.usefixtures("slow")
@@ -262,9 +267,8 @@ def test_closing_the_viewer_in_the_middle(desk: Desk) -> None:
 
 
 def test_a_new_widget_takes_up_the_boxes(desk: Desk) -> None:
-    desk.draw(0)
     desk.widget.controls.label.value = "ladybird"
-    desk.widget.controls.label.native.editingFinished.emit()
+    desk.draw(0)
     desk.track("forward")
     desk.viewer.window.remove_dock_widget(desk.widget)
     again = OceanWidget(desk.viewer)
@@ -279,14 +283,16 @@ def test_a_new_widget_takes_up_the_boxes(desk: Desk) -> None:
 
 def test_label_and_next_object(desk: Desk) -> None:
     on = desk.widget.controls
-    desk.draw(0)
     on.label.value = "dog"
-    on.label.native.editingFinished.emit()
+    desk.draw(0)
+    assert list(desk.boxes.features["label"]) == ["dog"]
     desk.boxes.selected_data = {0}
+    assert on.label.value == "dog"
     on.label.value = "cat"
     on.label.native.editingFinished.emit()
     assert list(desk.boxes.features["label"]) == ["cat"]
-    assert [name for name, _ in on.next_object._default_choices] == ["new object", "cat 1"]
+    combo = on.next_object.native
+    assert [combo.itemText(k) for k in range(combo.count())] == ["new object", "cat 1"]
     on.next_object.value = 1
     desk.draw(7)
     assert desk.frames(1) == [0, 7]
@@ -314,9 +320,57 @@ def test_every_control_has_a_name_and_a_tool_tip(desk: Desk) -> None:
         assert part.tooltip
 
 
-def test_boxes_drawn_with_the_mouse_become_objects(desk: Desk) -> None:
-    assert isinstance(desk.viewer.layers["clip"], type(desk.image))
+def drag(desk: Desk, *path: tuple[float, float], pause: Callable[[], None]) -> None:
+    """Press the mouse, move it along (y, x) points of the frame shown, pause, release it."""
+    layer, frame = desk.boxes, layers.current_frame(desk.image, desk.viewer.dims)
+    steps = ["mouse_press", *["mouse_move"] * (len(path) - 1), "mouse_release"]
+    calls = {
+        "mouse_press": mouse_press_callbacks,
+        "mouse_move": mouse_move_callbacks,
+        "mouse_release": mouse_release_callbacks,
+    }
+    for kind, (y, x) in zip(steps, [*path, path[-1]], strict=True):
+        event = SimpleNamespace(
+            type=kind,
+            position=(frame, y, x),
+            pos=(x, y),
+            is_dragging=kind == "mouse_move",
+            button=1,
+            modifiers=[],
+            dims_displayed=[1, 2],
+            dims_point=[frame, 0, 0],
+            view_direction=None,
+            handled=False,
+        )
+        if kind == "mouse_release":
+            pause()
+        calls[kind](layer, ReadOnlyWrapper(event, exceptions=("handled",)))
+    desk.qtbot.wait(20)
+
+
+@pytest.mark.usefixtures("slow")
+def test_drawing_and_moving_with_the_mouse_while_tracking(desk: Desk) -> None:
     desk.draw(0)
-    assert desk.viewer.layers.selection.active is desk.boxes
-    assert desk.boxes.mode == "add_rectangle"
-    assert isinstance(desk.boxes, Shapes)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.widget._run.follow = False
+    seen: list[int] = []
+
+    def pause() -> None:
+        seen.append(desk.boxes.nshapes)
+        desk.qtbot.wait(600)  # the run goes on, and must not touch the layer meanwhile
+        seen.append(desk.boxes.nshapes)
+
+    desk.go_to(2)
+    desk.press("draw")
+    drag(desk, (120, 200), (140, 230), (160, 240), pause=pause)
+    assert seen[0] == seen[1]
+    assert desk.frames(2, "drawn") == [2]
+    assert_allclose(desk.shown()[2, 2], [200.5, 120.5, 240.5, 160.5], atol=0.6)
+    desk.boxes.mode = "select"
+    before = desk.shown()[2, 2]
+    drag(desk, (140, 220), (145, 225), (150, 230), pause=lambda: None)
+    assert_allclose(desk.shown()[2, 2], before + 10, atol=0.6)
+    desk.wait()
+    assert desk.frames(1) == ALL
+    assert desk.errors == desk.warnings == []

@@ -1,0 +1,150 @@
+"""Propagation: which frames, which objects, from which boxes; with the shipped weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ocean import boxes
+from napari_ocean.demo import demo_clip
+from napari_ocean.errors import BoxError, TracksError
+from napari_ocean.tracking import Tracker, load_tracker, propagate
+from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
+
+CLIP = demo_clip()
+FRAMES = CLIP.frames[:12]
+BOX = CLIP.truth_xyxy[0]
+
+
+@pytest.fixture(scope="module")
+def tracker() -> Tracker:
+    return load_tracker()
+
+
+def drawn(*where: tuple[int, int]) -> Tracks:
+    """Tracks with a true box per ``(object, frame)``."""
+    tracks = Tracks()
+    for object_id, frame in where:
+        if object_id not in tracks.object_ids:
+            tracks.add_object(object_id=object_id)
+        tracks.draw(object_id, frame, CLIP.truth_xyxy[frame])
+    return tracks
+
+
+def visited(predictions: list[ObjectPrediction]) -> list[tuple[int, int]]:
+    return [(p.object_id, p.frame) for p in predictions]
+
+
+def test_forward_gives_every_frame_from_the_drawn_one(tracker: Tracker) -> None:
+    predictions = list(propagate(FRAMES, drawn((1, 4)), tracker=tracker))
+    assert visited(predictions) == [(1, frame) for frame in range(4, 12)]
+    first = predictions[0]
+    assert (first.score, first.state) == (1.0, State.FOUND)
+    np.testing.assert_array_equal(first.box_xyxy, CLIP.truth_xyxy[4])
+    found = np.array([p.box_xyxy for p in predictions])
+    assert boxes.iou(found, CLIP.truth_xyxy[4:12]).min() > 0.5
+
+
+def test_backward_walks_down_and_respects_the_range(tracker: Tracker) -> None:
+    predictions = list(
+        propagate(FRAMES, drawn((1, 8)), tracker=tracker, start=3, stop=10, reverse=True)
+    )
+    assert visited(predictions) == [(1, frame) for frame in range(8, 2, -1)]
+
+
+def test_backward_equals_forward_on_the_reversed_video(tracker: Tracker) -> None:
+    backward = propagate(FRAMES, drawn((1, 11)), tracker=tracker, reverse=True)
+    turned = Tracks()
+    turned.draw(turned.add_object(), 0, CLIP.truth_xyxy[11])
+    forward = propagate(FRAMES[::-1].copy(), turned, tracker=tracker)
+    for b, f in zip(backward, forward, strict=True):
+        np.testing.assert_allclose(b.box_xyxy, f.box_xyxy, atol=1e-3)
+
+
+def test_each_object_has_its_own_beginning(tracker: Tracker) -> None:
+    predictions = list(propagate(FRAMES, drawn((1, 2), (2, 5)), tracker=tracker, stop=8))
+    assert sorted(visited(predictions)) == [
+        *((1, frame) for frame in range(2, 8)),
+        *((2, frame) for frame in range(5, 8)),
+    ]
+
+
+def test_a_later_drawn_box_begins_anew(tracker: Tracker) -> None:
+    tracks = drawn((1, 0))
+    moved = CLIP.truth_xyxy[6] + 15
+    tracks.draw(1, 6, moved)
+    predictions = list(propagate(FRAMES, tracks, tracker=tracker))
+    np.testing.assert_array_equal(predictions[6].box_xyxy, moved)
+    alone = Tracks()
+    alone.draw(alone.add_object(), 6, moved)
+    again = list(propagate(FRAMES, alone, tracker=tracker))
+    np.testing.assert_allclose(predictions[-1].box_xyxy, again[-1].box_xyxy, atol=1e-3)
+
+
+def test_a_machine_made_box_begins_only_on_the_first_frame(tracker: Tracker) -> None:
+    tracks = drawn((1, 0))
+    for frame in (3, 5):
+        tracks.put(1, frame, TrackBox(CLIP.truth_xyxy[frame], 0.9, State.FOUND, Source.TRACKED))
+    assert visited(list(propagate(FRAMES, tracks, tracker=tracker, start=3, stop=7))) == [
+        (1, frame) for frame in range(3, 7)
+    ]
+    with pytest.raises(TracksError, match="No object has a drawn box"):
+        propagate(FRAMES, tracks, tracker=tracker, start=2, stop=7)
+
+
+def test_tracks_are_read_only_until_merged(tracker: Tracker) -> None:
+    tracks = drawn((1, 3))
+    merged = tracks.copy()
+    for prediction in propagate(FRAMES, tracks, tracker=tracker):
+        merged.merge(prediction)
+    assert tracks.frames(1) == [3]
+    assert merged.frames(1) == list(range(3, 12))
+    assert merged.drawn_frames(1) == [3]
+
+
+def test_closing_stops_reading_frames(tracker: Tracker) -> None:
+    class Counted:
+        height, width = FRAMES.shape[1:3]
+        fps, name = None, "counted"
+        read: list[int] = []  # noqa: RUF012  # one instance
+
+        def __len__(self) -> int:
+            return len(FRAMES)
+
+        def frame(self, index: int) -> np.ndarray:
+            self.read.append(index)
+            return FRAMES[index]
+
+        def close(self) -> None: ...
+        def __enter__(self): ...
+        def __exit__(self, *of): ...
+
+    source = Counted()
+    walk = propagate(source, drawn((1, 0)), tracker=tracker)
+    got = [next(walk), next(walk), next(walk)]
+    walk.close()
+    assert visited(got) == [(1, 0), (1, 1), (1, 2)]
+    assert source.read == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (6, 2), (0, 13), (12, 13)])
+def test_ranges_outside_the_video_are_refused_at_the_call(tracker, start: int, stop: int) -> None:
+    with pytest.raises(TracksError, match="has 12 frames"):
+        propagate(FRAMES, drawn((1, 0)), tracker=tracker, start=start, stop=stop)
+
+
+def test_objects_without_a_beginning(tracker: Tracker) -> None:
+    tracks = drawn((1, 0))
+    tracks.add_object("empty")
+    assert {p.object_id for p in propagate(FRAMES, tracks, tracker=tracker, stop=3)} == {1}
+    with pytest.raises(TracksError, match="Object 2 has no drawn box"):
+        propagate(FRAMES, tracks, tracker=tracker, object_ids=[1, 2])
+    with pytest.raises(TracksError, match="no object 7"):
+        propagate(FRAMES, tracks, tracker=tracker, object_ids=[7])
+
+
+def test_a_box_outside_the_frame_names_object_and_frame(tracker: Tracker) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 2, (9000, 9000, 9100, 9100))
+    with pytest.raises(BoxError, match=r"Object 1, frame 2: .*outside the frame"):
+        propagate(FRAMES, tracks, tracker=tracker)

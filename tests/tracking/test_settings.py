@@ -1,0 +1,40 @@
+"""Settings refuse what cannot work, and follow the network."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_ocean.errors import ConfigError
+from napari_ocean.tracking import RELEASED, SiameseSettings, settings_from
+from napari_ocean.tracking.settings import LITE, default_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("window_influence", 1.5),
+        ("size_rate", -0.1),
+        ("aware_weight", float("nan")),
+        ("search_px", 256),
+        ("penalty_k", -1),
+        ("min_size_px", float("nan")),
+        ("lost_score", 0.9),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name):
+        SiameseSettings(**{name: value})
+
+
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"windw.*known: penalty_k"):
+        settings_from({"windw": 1}, LITE)
+    assert settings_from({"penalty_k": 0.2}, LITE).penalty_k == 0.2
+    assert settings_from({}, LITE) == LITE
+
+
+def test_default_settings_follow_the_network() -> None:
+    assert default_settings("lite", aware=True) is LITE
+    assert default_settings("ocean", aware=True) == RELEASED["VOT2019"]
+    # a network without the object-aware head wants the settings tuned without it
+    assert default_settings("ocean", aware=False) == RELEASED["VOT2019ON"]

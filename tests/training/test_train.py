@@ -1,0 +1,144 @@
+"""The training loop: it learns, it goes on exactly, and it refuses what cannot work."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from napari_ocean.errors import ConfigError, WeightsError
+from napari_ocean.network import OCEAN, OceanNet, load_network, read_checkpoint
+from napari_ocean.training.imagenet import convert_resnet50, load_backbone
+from napari_ocean.training.train import Training, TrainSettings, train
+
+TINY = TrainSettings(
+    steps=4, batch=4, warmup_steps=2, save_every=2, log_every=2, backbone_dtype="float32"
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class _PowerCutError(Exception):
+    pass
+
+
+def test_a_stopped_training_goes_on_exactly(shards, lite0_file, tmp_path, monkeypatch) -> None:
+    straight = train(TINY, shards, tmp_path / "straight", backbone=lite0_file, workers=0)
+
+    save = Training.save
+
+    def save_then_stop(self: Training, path) -> None:
+        save(self, path)
+        raise _PowerCutError
+
+    monkeypatch.setattr(Training, "save", save_then_stop)
+    with pytest.raises(_PowerCutError):
+        train(TINY, shards, tmp_path / "cut", backbone=lite0_file, workers=0)
+    monkeypatch.undo()
+    resumed = train(TINY, shards, tmp_path / "cut", workers=0)
+
+    one, two = read_checkpoint(straight).network, read_checkpoint(resumed).network
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=0, atol=0)
+    log = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [2, 4]
+    assert load_network(resumed).preset.name == "lite"
+    assert json.loads(read_checkpoint(resumed).metadata["recipe"])["steps"] == 4
+
+
+def test_two_processes_share_the_batch(shards, lite0_file, tmp_path) -> None:
+    """Each process takes half of the pairs and both end with the same, averaged gradients."""
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "napari_ocean", "train", str(shards), "--out", str(tmp_path)),
+        *("--backbone", str(lite0_file), "--steps", "2", "--workers", "0"),
+    ]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 2
+    assert (tmp_path / "lite.safetensors").is_file()
+
+
+def test_it_learns_the_drawn_objects(shards, lite0_file, tmp_path) -> None:
+    settings = replace(TINY, steps=16, batch=8, log_every=4, learning_rate=3e-3)
+    train(settings, shards, tmp_path, backbone=lite0_file, workers=0)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+
+
+def test_the_backbone_stays_frozen(shards, lite0_file, tmp_path) -> None:
+    weights = train(TINY, shards, tmp_path, backbone=lite0_file, workers=0)
+    fresh = Training(TINY)
+    load_backbone(fresh.net.backbone, lite0_file)
+    for key, value in read_checkpoint(weights).network.items():
+        if key.startswith("backbone."):
+            want = fresh.net.state_dict()[key].half().float()
+            torch.testing.assert_close(value, want, rtol=0, atol=0)
+
+
+def test_settings_that_cannot_work_are_refused(shards, lite0_file, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="no preset 'huge'"):
+        TrainSettings(preset="huge")
+    with pytest.raises(ConfigError, match="batch is 0"):
+        TrainSettings(batch=0)
+    train(replace(TINY, steps=1), shards, tmp_path, backbone=lite0_file, workers=0)
+    with pytest.raises(ConfigError, match="other settings"):
+        train(TINY, shards, tmp_path, backbone=lite0_file, workers=0)
+    with pytest.raises(WeightsError, match="no ImageNet weights file"):
+        train(TINY, shards, tmp_path / "new", backbone=tmp_path / "absent.pth", workers=0)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    settings = TrainSettings(steps=1000, warmup_steps=100, learning_rate=1.0)
+    rates = [settings.rate(step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == pytest.approx(rates[100]) == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+    assert all(a > b for a, b in pairwise(rates[100:]))
+
+
+def test_folded_lite_backbone_equals_the_unfolded_one(lite0_file) -> None:
+    net = Training(TINY).net.backbone
+    load_backbone(net, lite0_file)
+    state = torch.load(lite0_file, weights_only=True)
+    rgb = torch.randint(0, 256, (1, 3, 31, 31)).float()
+    conv = torch.nn.functional.conv2d(
+        (rgb - 127) / 128, state["_conv_stem.weight"], stride=2, padding=1
+    )
+    want = torch.nn.functional.batch_norm(
+        conv,
+        *(state[f"_bn0.{name}"] for name in ("running_mean", "running_var", "weight", "bias")),
+        eps=1e-3,
+    )
+    got = net.stem((rgb.flip(1) - 127) / 128)
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_imagenet_resnet_fits_and_takes_raw_bgr(shared_data) -> None:
+    from safetensors.torch import load_file
+
+    file = load_file(shared_data / "weights" / "resnet50_imagenet_conv1-layer3.safetensors")
+    net = OceanNet(OCEAN).backbone.eval()
+    net.load_state_dict(convert_resnet50(file))
+    rgb = torch.randint(0, 256, (1, 3, 63, 63)).float()
+    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+    std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    normal = (rgb / 255 - mean) / std
+    conv = torch.nn.functional.conv2d(normal, file["conv1.weight"].float(), stride=2)
+    norm = [file[f"bn1.{n}"].float() for n in ("running_mean", "running_var", "weight", "bias")]
+    want = torch.nn.functional.batch_norm(conv, *norm)
+    with torch.inference_mode():
+        got = net.bn1(net.conv1(rgb.flip(1)))
+    torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
