@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+import numpy as np
+
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import TracksError
+from napari_ocean.errors import BoxError, TracksError
 
 
 class Source(StrEnum):
@@ -125,7 +127,17 @@ class Tracks:
         self.put(object_id, frame, TrackBox(boxes.check(box_xyxy)))
 
     def put(self, object_id: int, frame: int, box: TrackBox) -> None:
-        """Set a box with all its fields, whoever made it (for readers and the plugin)."""
+        """Set a box with all its fields, whoever made it (for readers and the plugin).
+
+        Raises
+        ------
+        BoxError
+            If the box is not four finite numbers.
+        TracksError
+            If the object does not exist or the frame is negative.
+        """
+        if box.box_xyxy.shape != (4,) or not np.isfinite(box.box_xyxy).all():
+            raise BoxError(f"{box.box_xyxy} is not a box of four finite numbers; it was not kept.")
         if frame < 0:
             raise TracksError(f"Frames count from 0; {frame} is before the first.")
         self._object(object_id).boxes[frame] = box

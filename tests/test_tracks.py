@@ -124,3 +124,12 @@ def test_rows_are_ordered_and_what_was_drawn_stays(script: list[tuple[int, int, 
 def test_track_boxes_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         TrackBox(OTHER).score = 0.0
+
+
+@pytest.mark.parametrize("box", [[0, 0, float("nan"), 4], [0, 0, float("inf"), 4], [0, 0, 4]])
+def test_a_box_that_is_no_box_is_never_kept(box: list[float]) -> None:
+    tracks = Tracks()
+    thing = tracks.add_object()
+    with pytest.raises(BoxError, match="four finite numbers"):
+        tracks.put(thing, 0, TrackBox(np.array(box, dtype=float)))
+    assert len(tracks) == 0

@@ -386,7 +386,7 @@ class Session:
                 self._set_colors()
                 if recolor:
                     self.layer.refresh_colors()
-        self._prepare_next()
+            self._prepare_next()  # napari has just made the last row the default
 
     def _prepare_next(self) -> None:
         """Make napari give the next shape the right object and colour."""

@@ -18,7 +18,7 @@ from napari_ocean.video import FrameSource
 if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
-BATCH_S = 0.35
+BATCH_S = 0.4
 """Seconds of work per batch: often enough to look live, seldom enough for a Shapes layer."""
 
 

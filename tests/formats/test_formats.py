@@ -253,7 +253,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", NAMES)
 def test_values_that_cannot_be_read_back_are_not_written(tmp_path: Path, suffix: str) -> None:
     tracks = one_object()
-    tracks.put(1, 5, TrackBox(np.array([0, 0, np.nan, 1])))
+    tracks.put(1, 5, TrackBox(np.array([0.0, 0, 1, 1]), score=np.nan))
     path = tmp_path / f"a{suffix}"
     path.write_text("old")
     with pytest.raises(FormatError, match="on frame 5 that is not finite"):
