@@ -17,8 +17,9 @@ from napari.components import Dims
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
+from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import VideoError
+from napari_ocean.errors import BoxError, VideoError
 from napari_ocean.tracks import Row, Source, State
 from napari_ocean.video import to_rgb_uint8
 from napari_ocean.video.frames import SourceBase
@@ -40,6 +41,9 @@ PALETTE = (
     "#ff7b54", "#2ec4b6", "#f9e547", "#ff9ff3", "#7aa5ff",
 )  # fmt: skip
 """Edge colours by object id, readable on dark and on bright frames."""
+
+NO_FRAME = -(2**31)
+"""Frame of a shape in a layer without time axis."""
 
 _ALL_PLANES = 1e6
 """Scale of the axes that boxes do not have (channel, depth): every plane rounds to their 0."""
@@ -168,7 +172,7 @@ class LayerBoxes(NamedTuple):
     Attributes
     ----------
     frames : ndarray of int64, shape (N,)
-        Frame of each shape; -1 where the layer has no time axis.
+        Frame of each shape; ``NO_FRAME`` where the layer has no time axis.
     boxes_xyxy : ndarray of float64, shape (N, 4)
         Edge coordinates.
     flat : ndarray of bool, shape (N,)
@@ -195,10 +199,24 @@ def read_boxes(shapes: Shapes, image: Image) -> LayerBoxes:
     time = time_axis(image)
     frames = np.rint((low[:, time] + high[:, time]) / 2).astype(np.int64)
     if shapes.ndim == 2:
-        frames = np.full(len(low), -1, dtype=np.int64)
+        frames = np.full(len(low), NO_FRAME, dtype=np.int64)
     flat = high[:, time] - low[:, time] < HALF
     xyxy = np.stack([low[:, -1], low[:, -2], high[:, -1], high[:, -2]], axis=1) + HALF
     return LayerBoxes(frames, xyxy, flat)
+
+
+def problem(found: LayerBoxes, row: int, image: Image, of: str = "A shape") -> str | None:
+    """Say in a sentence why a shape cannot be a target, or None."""
+    frame, last = int(found.frames[row]), n_frames(image) - 1
+    if not found.flat[row]:
+        return f"{of} spans several frames and is not used; draw it on one frame."
+    if frame != NO_FRAME and not 0 <= frame <= last:
+        return f"{of} lies on frame {frame}, but the clip has 0 to {last}; it is not used."
+    try:
+        boxes.check(found.boxes_xyxy[row], frame_hw(image))
+    except BoxError as error:
+        return f"{of} on frame {frame} is not used. {error}"
+    return None
 
 
 def _extents(

@@ -18,7 +18,6 @@ from psygnal import Signal
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import BoxError
 from napari_ocean.plugin import layers
 from napari_ocean.tracks import ObjectPrediction, Row, Source, State, TrackBox, Tracks
 
@@ -136,7 +135,7 @@ class Session:
         problems = []
         edited = []
         for row, key in enumerate(keys):
-            problem = None if key is not None else self._problem(found, row)
+            problem = None if key is not None else layers.problem(found, row, self.image)
             if problem is not None:
                 problems.append(problem)
             elif key is None:
@@ -178,7 +177,7 @@ class Session:
         now: list[_Prompt] = []
         problems = []
         for row in range(n_rows):
-            problem = self._problem(found, row, of=f"A shape of {prompts.name!r}")
+            problem = layers.problem(found, row, self.image, of=f"A shape of {prompts.name!r}")
             if problem is not None:
                 problems.append(problem)
             elif made[row] != Source.TRACKED.value:
@@ -213,7 +212,11 @@ class Session:
         scores = layers.numbers(table["score"], 1.0)
         for row, (object_id, frame) in enumerate(self._wanted(found)):
             box = found.boxes_xyxy[row]
-            if object_id < 1 or (object_id, frame) in self._seen or self._problem(found, row):
+            if (
+                object_id < 1
+                or (object_id, frame) in self._seen
+                or layers.problem(found, row, self.image)
+            ):
                 continue
             if object_id not in self.tracks.object_ids:
                 self.tracks.add_object(str(table["label"][row]), object_id)
@@ -235,19 +238,6 @@ class Session:
         """Object and frame that each row of the layer claims."""
         ids = layers.numbers(self.layer.features["object_id"], NEW_OBJECT)
         return [(int(o), int(f)) for o, f in zip(ids, found.frames, strict=True)]
-
-    def _problem(self, found: layers.LayerBoxes, row: int, of: str = "A shape") -> str | None:
-        """Say why a row cannot be a target, or None."""
-        frame, last = int(found.frames[row]), layers.n_frames(self.image) - 1
-        if not found.flat[row]:
-            return f"{of} spans several frames and is not used; draw it on one frame."
-        if frame > last or frame < -1:
-            return f"{of} lies on frame {frame}, but the clip ends at {last}; it is not used."
-        try:
-            boxes.check(found.boxes_xyxy[row], layers.frame_hw(self.image))
-        except BoxError as error:
-            return f"{of} on frame {frame} is not used. {error}"
-        return None
 
     def _take_moved(self, edited: Sequence[int], wanted: list[Key], keys: list[Any]) -> set[int]:
         """Give rows that changed their box, but not object and frame, their key back."""
@@ -287,14 +277,15 @@ class Session:
     def _place(
         self, box: FloatArray, time: int, frame: int, wanted: int, known: list[_Prompt]
     ) -> _Prompt:
-        """Make a prompt a drawn box of the right object; `time` is -1 for 'the current frame'."""
+        """Make a prompt a drawn box of the right object; without a `time`, on `frame`."""
         overlaps = [
-            float(boxes.iou(box, old.box_xyxy)) if time in (-1, old.frame) else 0.0 for old in known
+            float(boxes.iou(box, old.box_xyxy)) if time in (layers.NO_FRAME, old.frame) else 0.0
+            for old in known
         ]
         best = int(np.argmax(overlaps)) if overlaps and max(overlaps) > 0 else None
         old = None if best is None else known.pop(best)
         same = old is not None and np.allclose(old.box_xyxy, box, atol=SAME_PX)
-        if time < 0:
+        if time == layers.NO_FRAME:
             time = old.frame if old is not None and same else frame
         if old is not None:
             object_id = old.object_id
@@ -327,13 +318,15 @@ class Session:
 
     def _relabelled(self, edited: Sequence[int]) -> list[int]:
         """Take over labels typed into the feature table; return the rows to rewrite."""
-        rows: list[int] = []
-        labels = self.layer.features["label"]
-        for row, key in enumerate(self._rows):
-            if key is None or row in edited or str(labels[row]) == self.tracks.label(key[0]):
+        labels = {object_id: self.tracks.label(object_id) for object_id in self.tracks.object_ids}
+        ours, rows = set(edited), []
+        for row, (key, typed) in enumerate(
+            zip(self._rows, self.layer.features["label"].tolist(), strict=True)
+        ):
+            if key is None or row in ours or str(typed) == labels[key[0]]:
                 continue
-            if key[0] not in {_present(self._rows[r])[0] for r in rows}:
-                self.tracks.rename(key[0], str(labels[row]))
+            if labels[key[0]] == self.tracks.label(key[0]):  # of several labels, the first counts
+                self.tracks.rename(key[0], str(typed))
                 rows += self._rows_of(key[0])
         return rows
 

@@ -228,7 +228,8 @@ class OceanWidget(QWidget):
             combo.value = NEW_OBJECT if session is None else session.next_object
         self._show_label()
         if self._run is None:
-            self._tell(HINT if session is None or not len(session.tracks) else "")
+            n_boxes = 0 if session is None else len(session.tracks)
+            self._tell(f"Objects: {len(ids)} · boxes: {n_boxes}" if n_boxes else HINT)
 
     def _labelled_object(self) -> int | None:
         """Object whose label the field shows, None for that of new ones."""
@@ -249,9 +250,11 @@ class OceanWidget(QWidget):
         object_id = self._labelled_object()
         if session is None or not label:
             return
-        if object_id is not None:
+        if object_id is None:
+            session.choose_next(session.next_object, label)
+        elif label != session.tracks.label(object_id):
             session.rename(object_id, label)
-        session.choose_next(session.next_object, label)
+            session.choose_next(session.next_object, label)
         self._show_objects()
 
     def _on_next_object(self, object_id: int) -> None:

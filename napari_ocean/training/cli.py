@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="optimiser steps")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--backbone", type=Path, help="ImageNet weights to start from")
+    parser.add_argument("--init", type=Path, help="trained weights to start from instead")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pairs")
 
@@ -35,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     settings = _settings(args)
-    weights = train(settings, args.data, args.out, backbone=args.backbone, workers=args.workers)
+    weights = train(
+        settings, args.data, args.out, backbone=args.backbone, init=args.init, workers=args.workers
+    )
     logging.getLogger(__name__).info("wrote %s", weights)
     return 0
 

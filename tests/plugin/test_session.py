@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Shapes
 from numpy.testing import assert_allclose
@@ -212,6 +212,13 @@ def test_unusable_shapes_stay_and_are_told_of_once(session: Session) -> None:
     assert len(session.tracks) == 2
 
 
+@pytest.mark.parametrize("frame", [-1, N_FRAMES])
+def test_a_shape_before_or_after_the_clip_is_told_of(session: Session, frame: int) -> None:
+    (problem,) = draw(session, frame, box(10))
+    assert f"lies on frame {frame}, but the clip has 0 to {N_FRAMES - 1}" in problem
+    assert len(session.tracks) == 0
+
+
 def test_a_shape_over_several_frames_is_told_of(session: Session) -> None:
     corners = layers.rectangle(0, box(10), session.image)
     corners[2:, 0] = 4
@@ -254,7 +261,7 @@ def test_colours_tell_objects_apart(session: Session) -> None:
     }
     assert_allclose([colors[k] for k in (1, 2)], [layers.rgba(layers.color(k)) for k in (1, 2)])
     session.layer.refresh_colors()
-    assert tuple(session.layer.edge_color[0]) == colors[1]
+    assert_allclose(session.layer.edge_color[0], colors[1])
 
 
 def test_nothing_is_written_while_a_person_draws(session: Session) -> None:
@@ -382,6 +389,7 @@ steps = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(steps)
 def test_layer_and_model_stay_in_step(todo: list[tuple[str, int, int]]) -> None:
     session = Session(Image(np.zeros((10, 60, 80), np.uint8)))

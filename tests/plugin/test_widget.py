@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from qtpy.QtCore import QThreadPool
 
 from napari_ocean import boxes, formats
 from napari_ocean.demo import DemoClip
-from napari_ocean.plugin import layers
+from napari_ocean.plugin import demo, layers
 from napari_ocean.plugin.widget import OceanWidget
 from tests.plugin.conftest import N_FRAMES, Desk
 
@@ -279,6 +280,17 @@ def test_a_new_widget_takes_up_the_boxes(desk: Desk) -> None:
 
 
 # -- the rest of the form --
+
+
+def test_the_demo_draws_a_box_and_tracks_it(
+    make_napari_viewer: Any, qtbot: Any, clip: DemoClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "demo_clip", lambda: clip)
+    widget = demo.start_demo(make_napari_viewer())
+    assert widget.running
+    qtbot.waitUntil(lambda: not widget.running, timeout=60_000)
+    assert widget.session.tracks.frames(1) == ALL
+    assert widget.session.tracks.label(1) == "ladybird"
 
 
 def test_label_and_next_object(desk: Desk) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from napari_ocean.errors import ConfigError, WeightsError
-from napari_ocean.network import OCEAN, OceanNet, load_network, read_checkpoint
+from napari_ocean.network import OCEAN, OceanNet, load_network, read_checkpoint, save_network
 from napari_ocean.training.imagenet import convert_resnet50, load_backbone
 from napari_ocean.training.train import Training, TrainSettings, train
 
@@ -69,6 +69,20 @@ def test_two_processes_share_the_batch(shards, lite0_file, tmp_path) -> None:
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["step"] == 2
     assert (tmp_path / "lite.safetensors").is_file()
+
+
+def test_a_second_round_starts_from_trained_weights(shards, lite0_file, tmp_path) -> None:
+    first = train(TINY, shards, tmp_path / "first", backbone=lite0_file, workers=0)
+    slow = replace(TINY, steps=1, learning_rate=0.0, ema=0.0)
+    second = train(slow, shards, tmp_path / "second", init=first, workers=0)
+    key = "box_head.tower.0.weight"
+    torch.testing.assert_close(
+        read_checkpoint(second).network[key], read_checkpoint(first).network[key]
+    )
+    ocean = tmp_path / "ocean.safetensors"
+    save_network(OceanNet(OCEAN), ocean, {})
+    with pytest.raises(WeightsError, match="another network than lite"):
+        train(TINY, shards, tmp_path / "third", init=ocean, workers=0)
 
 
 def test_it_learns_the_drawn_objects(shards, lite0_file, tmp_path) -> None:
