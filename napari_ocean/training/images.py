@@ -6,6 +6,7 @@ pixels of the stored image (edge coordinates); frames of a video also carry ``vi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import zipfile
@@ -81,6 +82,14 @@ def read_images(folder: Path) -> TrainingImages:
     weights = np.array([_weight(image) for image in photos])
     ordered = [[image for _, image in sorted(v, key=lambda f: f[0])] for v in videos.values()]
     return TrainingImages(photos, weights / weights.sum(), tiny, ordered)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each shard, by name: which data weights were made from."""
+    return {
+        shard.name: hashlib.sha256(shard.read_bytes()).hexdigest()
+        for shard in sorted(folder.glob("*.zip"))
+    }
 
 
 def _read_shard(shard: Path) -> Iterator[tuple[dict[str, Any], LabelledImage]]:

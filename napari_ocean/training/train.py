@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,10 +34,11 @@ from napari_ocean.network import (
     OceanNet,
     OceanOutput,
     load_network,
+    read_checkpoint,
     save_network,
 )
 from napari_ocean.training.imagenet import load_backbone
-from napari_ocean.training.images import read_images
+from napari_ocean.training.images import digests, read_images
 from napari_ocean.training.losses import Losses, joint_loss
 from napari_ocean.training.pairs import Pair, PairSettings, PairSource
 
@@ -97,6 +99,7 @@ class Training:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.step = 0
+        self.provenance: dict[str, Any] = {}
         self.net = OceanNet(PRESETS[settings.preset]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
         self.net.backbone.requires_grad_(False)
         # boxes begin at the size of an average target, not at e px
@@ -256,6 +259,7 @@ def train(
         else:
             training.net.load_state_dict(_same_network(init, training.net).state_dict())
         training.average.load_state_dict(training.net.state_dict())
+    training.provenance = _provenance(data, init)
     with _process_group() as (rank, world):
         source = PairSource(read_images(data), settings.pairs, settings.seed)
         loader: DataLoader[Any] = DataLoader(
@@ -280,12 +284,25 @@ def save_weights(training: Training, path: Path) -> None:
         training.average,
         path,
         {
+            **training.provenance,
             "recipe": asdict(training.settings),
             "steps": str(training.step),
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "torch": str(torch.__version__),
         },
     )
+
+
+def _provenance(data: Path, start: Path | None) -> dict[str, Any]:
+    """What weights were made from: data, code and, for a second round, earlier weights."""
+    folder = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "not a checkout"
+    init = "ImageNet" if start is None else read_checkpoint(start).metadata
+    return {"data": digests(data), "commit": commit, "init": init}
 
 
 def _loop(training: Training, loader: DataLoader[Any], out: Path, *, rank: int, world: int) -> None:

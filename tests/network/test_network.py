@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_ocean.network import LITE, OCEAN, SEARCH_PX, OceanNet, fold_batch_norm, load_network
 from napari_ocean.network.combination import depthwise_correlation
 from napari_ocean.network.grid import cell_centers, decode, score_size, search_px_of
+from napari_ocean.tracking import find_weights
 from tests.network.golden import RTOL, assert_golden, official_state, pixels
 
 
@@ -65,8 +66,7 @@ def test_maps_have_the_grid_of_the_search_crop(preset, search_px: int) -> None:
 
 @torch.inference_mode()
 def test_one_template_serves_many_crops_and_a_batch_equals_single_crops() -> None:
-    torch.manual_seed(0)
-    net = OceanNet(LITE).eval()
+    net = load_network(find_weights("lite"))
     crops, templates = pixels(5, 255, batch=2), pixels(6, 127, batch=2)
     shared = net.search(crops, net.template(templates[:1]))
     paired = net.search(crops, net.template(templates))

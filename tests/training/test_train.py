@@ -55,7 +55,10 @@ def test_a_stopped_training_goes_on_exactly(shards, lite0_file, tmp_path, monkey
     log = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [2, 4]
     assert load_network(resumed).preset.name == "lite"
-    assert json.loads(read_checkpoint(resumed).metadata["recipe"])["steps"] == 4
+    metadata = read_checkpoint(resumed).metadata
+    assert json.loads(metadata["recipe"])["steps"] == 4
+    assert len(json.loads(metadata["data"])["shard-00.zip"]) == 64
+    assert {"commit", "date", "init"} <= set(metadata)
 
 
 def test_two_processes_share_the_batch(shards, lite0_file, tmp_path) -> None:
@@ -86,10 +89,10 @@ def test_a_second_round_starts_from_trained_weights(shards, lite0_file, tmp_path
 
 
 def test_it_learns_the_drawn_objects(shards, lite0_file, tmp_path) -> None:
-    settings = replace(TINY, steps=16, batch=8, log_every=4, learning_rate=3e-3)
+    settings = replace(TINY, steps=20, batch=6, log_every=5, learning_rate=3e-3)
     train(settings, shards, tmp_path, backbone=lite0_file, workers=0)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+    assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
 
 
 def test_the_backbone_stays_frozen(shards, lite0_file, tmp_path) -> None:
