@@ -110,9 +110,11 @@ def _walks(args: argparse.Namespace, length: int) -> list[tuple[range, bool]]:
         )
     forward = (range(args.frame, stop), False)
     backward = (range(args.start, args.frame + 1), True)
-    if args.both:
-        return [forward, backward]
-    return [backward if args.backward else forward]
+    walks = [forward, backward] if args.both else [backward if args.backward else forward]
+    if all(len(frames) == 1 for frames, _ in walks):
+        where = "before" if args.backward else "after"
+        raise TracksError(f"No frame lies {where} the box on frame {args.frame}; nothing to track.")
+    return walks
 
 
 def _check_files(args: argparse.Namespace, out: Path, tracks: Tracks) -> None:

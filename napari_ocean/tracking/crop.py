@@ -40,11 +40,23 @@ class CropTransform:
         return np.tile([float(self.x0_px), float(self.y0_px)], np.shape(xy)[-1] // 2)
 
 
-def context_side(size_wh: ArrayLike, context: float = 0.5) -> float:
-    """Side of the square that holds the target with its context, in frame pixels (SiamFC)."""
-    width, height = np.asarray(size_wh, dtype=np.float64)
-    margin = context * (width + height)
-    return float(np.sqrt((width + margin) * (height + margin)))
+def context_side(size_wh: ArrayLike, context: float = 0.5) -> Any:
+    """Side of the square that holds a target with its context (SiamFC).
+
+    Parameters
+    ----------
+    size_wh : array-like, shape (..., 2)
+        Width and height, px.
+    context : float
+        Margin on each axis, as a share of width plus height.
+
+    Returns
+    -------
+    float64 or ndarray of float64, shape (...)
+    """
+    size = np.asarray(size_wh, dtype=np.float64)
+    margin = context * size.sum(axis=-1, keepdims=True)
+    return np.sqrt((size + margin).prod(axis=-1))
 
 
 def round_half_up(value: float) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_ocean.boxes import FloatArray
+from napari_ocean.tracking.crop import context_side
 from napari_ocean.tracking.settings import SiameseSettings
 
 
@@ -29,20 +30,28 @@ def change(ratio: FloatArray) -> FloatArray:
     return np.maximum(ratio, 1 / ratio)
 
 
-def padded_size(width: FloatArray, height: FloatArray) -> FloatArray:
-    """Overall size of a box with its context, px."""
-    margin = (width + height) / 2
-    return np.asarray(np.sqrt((width + margin) * (height + margin)))
+def size_penalty(size_wh: FloatArray, previous_wh: FloatArray, strength: float) -> FloatArray:
+    """Penalty on change of size and aspect against the previous frame (eq. 10).
 
+    Parameters
+    ----------
+    size_wh : ndarray of float64, shape (..., 2)
+    previous_wh : ndarray of float64, shape (2,)
+        Both in the same unit.
+    strength : float
 
-def size_penalty(
-    width: FloatArray, height: FloatArray, previous_wh: FloatArray, strength: float
-) -> FloatArray:
-    """Penalty on change of size and aspect against the previous frame (eq. 10), in (0, 1]."""
-    previous_width, previous_height = previous_wh
-    size_change = change(padded_size(width, height) / padded_size(previous_width, previous_height))
-    aspect_change = change((previous_width / previous_height) / (width / height))
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In (0, 1]; 1 where nothing changes.
+    """
+    size_change = change(context_side(size_wh) / context_side(previous_wh))
+    aspect_change = change(_aspect(previous_wh) / _aspect(size_wh))
     return np.exp(-(aspect_change * size_change - 1) * strength)
+
+
+def _aspect(size_wh: FloatArray) -> FloatArray:
+    return np.asarray(size_wh[..., 0] / size_wh[..., 1])
 
 
 def fuse_scores(regular: FloatArray, aware: FloatArray | None, aware_weight: float) -> FloatArray:
@@ -66,8 +75,8 @@ def select(
         Size on the previous frame, px of the search crop.
     settings : SiameseSettings
     """
-    x0, y0, x1, y1 = boxes
-    penalty = size_penalty(x1 - x0, y1 - y0, previous_wh, settings.penalty_k)
+    sizes = np.moveaxis(boxes[2:] - boxes[:2], 0, -1)  # (S, S, 2)
+    penalty = size_penalty(sizes, previous_wh, settings.penalty_k)
     hann = np.hanning(score.shape[0])
     influence = settings.window_influence
     ranked = penalty * score * (1 - influence) + np.outer(hann, hann) * influence

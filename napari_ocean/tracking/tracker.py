@@ -196,7 +196,7 @@ class Session:
 
 
 def _array(batch: Tensor) -> FloatArray:
-    return np.asarray(batch[0].double().cpu().numpy())
+    return np.asarray(batch[0].cpu().double().numpy())  # in this order: MPS has no float64
 
 
 def _device(name: str) -> torch.device:
@@ -204,8 +204,10 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"There is no device {name!r} here; use auto or cpu.") from error
     return device
 

@@ -50,16 +50,23 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
             values = json.loads(args.config.read_text())
         except (OSError, ValueError) as error:
             raise ConfigError(f"{args.config} is not a readable JSON file: {error}.") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{args.config} holds no settings: it must be a JSON object.")
     pairs = _known(PairSettings, values.pop("pairs", {}))
     settings = TrainSettings(**_known(TrainSettings, {"preset": args.preset, **values}))
     chosen = {k: v for k in ("steps", "seed") if (v := getattr(args, k)) is not None}
     return replace(settings, pairs=PairSettings(**pairs), **chosen)
 
 
-def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(kind)}
-    if unknown := sorted(set(values) - names):
-        raise ConfigError(
-            f"Unknown setting {', '.join(unknown)}; known: {', '.join(sorted(names))}."
-        )
+def _known(kind: type[TrainSettings | PairSettings], values: Any) -> dict[str, Any]:
+    """Settings by name, each of its default's type (a whole number will do for a float)."""
+    defaults = {field.name: getattr(kind(), field.name) for field in fields(kind)}
+    if not isinstance(values, dict) or (unknown := sorted(set(values) - set(defaults))):
+        named = "pairs, which must be an object" if not isinstance(values, dict) else unknown[0]
+        raise ConfigError(f"Unknown setting {named}; known: {', '.join(sorted(defaults))}.")
+    for name, value in values.items():
+        wanted = type(defaults[name])
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        if not number and type(value) is not wanted:
+            raise ConfigError(f"The setting {name} is {value!r}; its type must be {wanted.__name__}.")
     return values

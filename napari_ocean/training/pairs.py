@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.network.presets import TEMPLATE_PX
+from napari_ocean.tracking.crop import context_side
 from napari_ocean.training.images import TrainingImages
 
 Image = NDArray[np.uint8]
 
 MIN_TARGET_PX = 8.0
 """Shorter side under which a box of the data holds too little to learn from."""
-
-SIZE_CONTEXT = 0.5
-"""Context of the template crop, as in tracking."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,9 +242,7 @@ def _crop(
     Outside the image is the background, or the image's mean colour. Returns the crop and the
     box in it (edge coordinates).
     """
-    width, height = boxes.size(box)
-    margin = SIZE_CONTEXT * (width + height)
-    scale = scale_xy * TEMPLATE_PX / np.sqrt((width + margin) * (height + margin))
+    scale = scale_xy * TEMPLATE_PX / context_side(boxes.size(box))
     origin = out_px / 2 + shift_px - boxes.center(box) * scale
     # warpAffine counts from pixel centres: p' + 0.5 = scale (p + 0.5) + origin
     offset = origin + 0.5 * scale - 0.5

@@ -42,7 +42,11 @@ def regression_targets(box: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 def center_cell(box: Tensor, size: int) -> Tensor:
-    """Cell ``(column, row)`` nearest to the centre of each box, shape (N, 2) int64."""
+    """Cell ``(column, row)`` nearest to the centre of each box, shape (N, 2) int64.
+
+    The released code shifts the middle cell by the whole cells of the crop's shift, rounded to
+    zero, and so is up to a cell off; the paper means the centre itself, as here.
+    """
     center = (box[:, :2] + box[:, 2:]) / 2
     first = cell_centers(size, box.device)[0]
     return torch.round((center - first) / STRIDE_PX).long()

@@ -70,6 +70,17 @@ def test_each_correction_draws_the_truth_and_goes_on_from_it() -> None:
     assert_allclose(helped.ious, [2 / 3, 1, 2 / 3, 1, 2 / 3, 1, 2 / 3, 1, 2 / 3])
 
 
+def test_frames_without_truth_do_not_count_and_nothing_to_measure_is_said() -> None:
+    truth = np.tile([10.0, 10, 30, 30], (4, 1))
+    truth[2] = np.nan
+    video = open_video(np.zeros((4, 40, 80, 3), np.uint8))
+    assert one_pass(StandStill, video, truth).ious.tolist() == [1, 1]
+    assert annotate(StandStill, video, truth).corrections == 0
+    for bad in (truth[:1], truth[2:], np.tile(truth[:1], (9, 1))):
+        with pytest.raises(DataError, match="true box"):
+            one_pass(StandStill, video, bad)
+
+
 def test_sequences_are_found_by_their_ground_truth(tmp_path) -> None:
     import imageio.v3 as iio
 

@@ -108,6 +108,6 @@ def test_a_path_is_taken_as_it_is(tmp_path) -> None:
 
 
 def test_unknown_devices_are_refused() -> None:
-    for device in ("cuda:99", "toaster"):
+    for device in ("cuda:99", "toaster", "meta"):
         with pytest.raises(ConfigError, match=device):
             load_tracker(device=device)
