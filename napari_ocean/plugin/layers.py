@@ -33,8 +33,12 @@ DRAWN: dict[str, Any] = {
     "score": 1.0,
     "source": Source.DRAWN.value,
     "state": State.FOUND.value,
+    "doubt": "",
 }
-"""Columns of a boxes layer, with what a box that was just drawn gets; id 0 is a new object."""
+"""Columns of a boxes layer, with what a box that was just drawn gets.
+
+Id 0 is a new object; doubt is what the label on the screen adds to an uncertain or lost box.
+"""
 
 PALETTE = (
     "#ffb000", "#4cc9f0", "#f72585", "#80ed99", "#b388ff",
@@ -44,6 +48,12 @@ PALETTE = (
 
 NO_FRAME = -(2**31)
 """Frame of a shape in a layer without time axis."""
+
+SAME_PX = 1e-3
+"""Corners nearer than this are where they were."""
+
+TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
+"""Events of an image layer that :func:`lie_on` answers."""
 
 _ALL_PLANES = 1e6
 """Scale of the axes that boxes do not have (channel, depth): every plane rounds to their 0."""
@@ -184,17 +194,25 @@ class LayerBoxes(NamedTuple):
     flat: NDArray[np.bool_]
 
 
-def read_boxes(shapes: Shapes, image: Image) -> LayerBoxes:
+def read_boxes(shapes: Shapes, image: Image, *, own: bool = False) -> LayerBoxes:
     """Bounding box and frame of every shape, in the pixels of an image layer.
 
     A layer of as many axes as the image is read axis by axis, one of three axes as ``(t, y, x)``,
-    one of two as ``(y, x)`` without time. Scale and translation of both layers are respected.
+    one of two as ``(y, x)`` without time. The transforms of both layers are respected.
+
+    Parameters
+    ----------
+    shapes : napari.layers.Shapes
+    image : napari.layers.Image
+    own : bool
+        The layer is the image's boxes layer, which holds image pixels wherever it is shown.
     """
     vertices = shapes.data
     if not len(vertices):
         nothing = np.zeros(0)
         return LayerBoxes(nothing.astype(np.int64), np.zeros((0, 4)), nothing.astype(bool))
-    matrix, offset = _affine(shapes, image)
+    here = np.eye(image.ndim), np.zeros(image.ndim)
+    matrix, offset = here if own else _affine(shapes, image)
     low, high = _extents(vertices, matrix, offset)
     time = time_axis(image)
     frames = np.rint((low[:, time] + high[:, time]) / 2).astype(np.int64)
@@ -261,12 +279,14 @@ def rectangle(frame: int, box_xyxy: FloatArray, image: Image) -> FloatArray:
 def features(rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
     """Feature table of some boxes, with the columns of :data:`DRAWN`."""
     of = list(rows)
+    doubt = ["" if row.box.state is State.FOUND else "?" for row in of]
     return {
         "object_id": np.array([row.object_id for row in of], dtype=np.int64),
         "label": np.array([row.label for row in of], dtype=object),
         "score": np.array([row.box.score for row in of], dtype=np.float64),
         "source": np.array([row.box.source.value for row in of], dtype=object),
         "state": np.array([row.box.state.value for row in of], dtype=object),
+        "doubt": np.array(doubt, dtype=object),
     }
 
 
@@ -281,21 +301,12 @@ def rgba(color_hex: str) -> FloatArray:
 
 
 def boxes_layer(image: Image) -> Shapes:
-    """Make an empty, editable layer for the boxes of an image layer, lying exactly on it.
-
-    Axes between time and height (channels, planes) are stretched so far that the boxes show on
-    all of them.
-    """
-    time = time_axis(image)
-    scale = np.asarray(image.scale, dtype=float).copy()
-    for axis in range(image.ndim - 2):
-        if axis != time:
-            scale[axis] = _ALL_PLANES
+    """Make an empty, editable layer for the boxes of an image layer, lying exactly on it."""
     above = [0.0] * (image.ndim - 2) + [-max(frame_hw(image)) / 50, 0.0]
     with warnings.catch_warnings():
         # Ids are few integers: napari rightly takes them for categories, and warns about it.
         warnings.filterwarnings("ignore", message="Feature 'object_id' looks like categorical")
-        return Shapes(
+        layer = Shapes(
             ndim=image.ndim,
             name=boxes_layer_name(image),
             features=features(()),
@@ -306,17 +317,34 @@ def boxes_layer(image: Image) -> Shapes:
             face_color="transparent",
             opacity=1.0,
             text={
-                "string": "{label} {object_id}",
+                "string": "{label} {object_id}{doubt}",
                 "size": 9,
                 "color": "white",
                 "anchor": "upper_left",
                 "translation": above,
             },
-            scale=scale,
-            translate=image.translate,
             axis_labels=image.axis_labels,
             units=image.units,
         )
+    lie_on(layer, image)
+    return layer
+
+
+def lie_on(layer: Shapes, image: Image) -> None:
+    """Give a boxes layer the transforms of its image, so that image pixels show in their place.
+
+    Axes between time and height (channels, planes) are stretched so far that the boxes show on
+    all of them.
+    """
+    scale = np.asarray(image.scale, dtype=float).copy()
+    for axis in range(image.ndim - 2):
+        if axis != time_axis(image):
+            scale[axis] = _ALL_PLANES
+    layer.scale = scale
+    layer.rotate = image.rotate
+    layer.shear = image.shear
+    layer.translate = image.translate
+    layer.affine = image.affine.affine_matrix.copy()
 
 
 def edge_width(image: Image) -> float:
@@ -332,6 +360,23 @@ def boxes_layer_name(image: Image) -> str:
 def is_boxes_layer(layer: Shapes, image: Image) -> bool:
     """Whether a shapes layer has the columns and axes of a boxes layer for the image."""
     return layer.ndim == image.ndim and set(DRAWN) <= set(layer.features.columns)
+
+
+def in_hand(layer: Shapes) -> bool:
+    """Whether a person is in the middle of drawing or dragging a shape of the layer.
+
+    napari's own flags are asked, as its events cannot be trusted here: dragging a vertex tells of
+    no beginning, a vertex that an ellipse refuses to lose tells of no end.
+    """
+    return bool(layer._is_creating or layer._is_moving)
+
+
+def put_down(layer: Shapes) -> None:
+    """Finish a shape that is being drawn, as Escape does; an unfinished polygon is closed.
+
+    Setting the mode alone would keep the corner that hangs on the mouse pointer.
+    """
+    layer._finish_drawing()
 
 
 def numbers(column: Iterable[Any], default: float) -> list[float]:

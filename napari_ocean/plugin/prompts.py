@@ -1,0 +1,105 @@
+"""Shapes that a person drew in a layer of their own, taken as boxes; that layer is never changed.
+
+A shape without a time axis counts on the frame shown. A shape that was taken before keeps its
+object, also after it was moved, and is left alone where it was not; one with a positive
+``object_id`` feature belongs to that object; any other is a new object, or the chosen next one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from napari.layers import Shapes
+
+from napari_ocean import boxes
+from napari_ocean.boxes import FloatArray
+from napari_ocean.plugin import layers
+from napari_ocean.plugin.view import NEW_OBJECT
+from napari_ocean.tracks import Source
+
+if TYPE_CHECKING:
+    from napari_ocean.plugin.session import Session
+
+SAME_IOU = 0.99
+"""A prompt that overlaps a drawn box this much is that box."""
+
+
+class Prompt(NamedTuple):
+    """A shape of the user's own layer and the object that it became."""
+
+    object_id: int
+    frame: int
+    box_xyxy: FloatArray
+
+
+def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> list[Prompt]:
+    """Draw the new and the changed shapes of a layer in the session.
+
+    Parameters
+    ----------
+    session : Session
+    layer : napari.layers.Shapes
+        The user's own layer.
+    frame : int
+        The frame on the screen.
+    known : list of Prompt
+        What this function returned for the layer before.
+
+    Returns
+    -------
+    list of Prompt
+        One for each shape that can be used; the others are told of by the session.
+    """
+    found = layers.read_boxes(layer, session.image)
+    n_rows = len(found.frames)
+    ids = layers.numbers(layer.features.get("object_id", [NEW_OBJECT] * n_rows), NEW_OBJECT)
+    made = list(layer.features.get("source", [Source.DRAWN.value] * n_rows))
+    known = list(known)
+    now: list[Prompt] = []
+    for row in range(n_rows):
+        problem = layers.problem(found, row, session.image, of=f"A shape of {layer.name!r}")
+        if problem is not None:
+            session.tell(problem)
+        elif made[row] != Source.TRACKED.value:
+            box, time = found.boxes_xyxy[row], int(found.frames[row])
+            now.append(_place(session, box, time, frame, int(ids[row]), known))
+    return now
+
+
+def _place(
+    session: Session, box: FloatArray, time: int, frame: int, wanted: int, known: list[Prompt]
+) -> Prompt:
+    """Draw one shape, unless it stands there already; without a `time`, on `frame`."""
+    old = _take_known(box, time, known)
+    if old is not None and np.allclose(old.box_xyxy, box, atol=layers.SAME_PX):
+        return old  # also where its box was corrected or deleted since
+    if time == layers.NO_FRAME:
+        time = frame
+    object_id = old.object_id if old is not None else _object_at(session, box, time)
+    if old is not None or object_id is None:
+        object_id = session.object_for(wanted) if object_id is None else object_id
+        session.draw(object_id, time, box)
+    return Prompt(object_id, time, box)
+
+
+def _take_known(box: FloatArray, time: int, known: list[Prompt]) -> Prompt | None:
+    """Take the prompt that this shape was before from the list of those known."""
+    overlaps = [
+        float(boxes.iou(box, old.box_xyxy)) if time in (layers.NO_FRAME, old.frame) else 0.0
+        for old in known
+    ]
+    if not overlaps or max(overlaps) <= 0:
+        return None
+    return known.pop(int(np.argmax(overlaps)))
+
+
+def _object_at(session: Session, box: FloatArray, frame: int) -> int | None:
+    """Object that already has this drawn box."""
+    for object_id in session.tracks.object_ids:
+        drawn = session.tracks.get(object_id, frame)
+        if drawn is None or drawn.source is not Source.DRAWN:
+            continue
+        if boxes.iou(drawn.box_xyxy, box) > SAME_IOU:
+            return object_id
+    return None
