@@ -1,0 +1,194 @@
+"""Folders of images, TIFF stacks and arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from napari_ocean.video import (
+    FrameArray,
+    VideoError,
+    natural_key,
+    open_video,
+    to_rgb_uint8,
+)
+from tests.video.films import (
+    assert_frames_are,
+)
+
+
+def test_folder_in_natural_order(tmp_path: Path) -> None:
+    for number in (10, 2, 1, 33):
+        cv2.imwrite(str(tmp_path / f"img{number}.png"), np.full((8, 9, 3), number, np.uint8))
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "._img1.png").write_bytes(b"of a Mac")
+    with open_video(str(tmp_path)) as video:
+        assert [int(video.frame(at)[0, 0, 0]) for at in range(len(video))] == [1, 2, 10, 33]
+        assert (video.height, video.width, video.fps) == (8, 9, None)
+
+
+def test_folder_gives_rgb_and_drops_alpha(tmp_path: Path) -> None:
+    bgra = np.zeros((6, 7, 4), np.uint8)
+    bgra[..., :] = (10, 20, 30, 128)
+    cv2.imwrite(str(tmp_path / "0.png"), bgra)
+    cv2.imwrite(str(tmp_path / "1.png"), bgra[..., 0])
+    tifffile.imwrite(tmp_path / "2.tif", bgra[..., 2::-1])
+    with open_video(tmp_path) as video:
+        assert video.frame(0)[0, 0].tolist() == [30, 20, 10]
+        assert video.frame(1)[0, 0].tolist() == [10, 10, 10]
+        assert video.frame(2)[0, 0].tolist() == [30, 20, 10]
+
+
+def test_folder_with_wrong_images(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((8, 9), np.uint8))
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((18, 19), np.uint8))
+    cv2.imwrite(str(tmp_path / "2.png"), np.zeros((8, 9), np.uint16))
+    (tmp_path / "3.png").write_bytes(b"torn")
+    tifffile.imwrite(tmp_path / "4.tif", np.zeros((5, 8, 9), np.uint8), photometric="minisblack")
+    with open_video(tmp_path) as video:
+        for index, message in {
+            1: r"Frame 1 \(1\.png\) .* is 19 x 18 px but the first one is 9 x 8 px",
+            2: "uint16 but the first one is uint8",
+            3: r"3\.png cannot be decoded",
+            4: "not one picture",
+        }.items():
+            with pytest.raises(VideoError, match=message):
+                video.frame(index)
+        (tmp_path / "0.png").unlink()
+        with pytest.raises(VideoError, match="is gone"):
+            video.frame(0)
+
+
+@given(st.lists(st.integers(0, 10**12), unique=True))
+def test_natural_order_of_numbers(numbers: list[int]) -> None:
+    names = sorted((f"img_{number}.png" for number in numbers), key=natural_key)
+    assert names == [f"img_{number}.png" for number in sorted(numbers)]
+
+
+@given(st.lists(st.text()))
+def test_natural_order_takes_any_names(names: list[str]) -> None:
+    backwards = names[::-1]
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((7, 8, 9), "TYX"), ((7, 8, 9, 3), "TYXS"), ((7, 2, 8, 9), "TCYX"), ((7, 8, 9), "ZYX")],
+)
+def test_tiff_stacks(
+    tmp_path: Path, shape: tuple[int, ...], axes: str, compression: str | None
+) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    path = tmp_path / "stack.tif"
+    photometric = "rgb" if axes.endswith("S") else "minisblack"
+    tifffile.imwrite(
+        path, stack, photometric=photometric, compression=compression, metadata={"axes": axes}
+    )
+    with open_video(path) as video, open_video(stack) as same:
+        assert_frames_are(video, [same.frame(at) for at in range(7)], [6, 0, 3, 3])
+
+
+def test_tiff_stack_of_imagej_and_plain_pages(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 60000, (5, 8, 9), np.uint16)
+    tifffile.imwrite(tmp_path / "imagej.tif", stack, imagej=True)
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as writer:
+        for page in stack:
+            writer.write(page, contiguous=False, photometric="minisblack", metadata=None)
+    with open_video(stack) as expected:
+        for name in ("imagej.tif", "pages.tif"):
+            with open_video(tmp_path / name) as video:
+                assert_frames_are(video, [expected.frame(at) for at in range(5)], [4, 1])
+
+
+def test_single_page_tiff_is_one_frame(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "one.tif", np.full((8, 9, 3), 5, np.uint8), photometric="rgb")
+    with open_video(tmp_path / "one.tif") as video:
+        assert FrameArray(video).shape == (1, 8, 9, 3)
+
+
+def test_npy_is_mapped_not_loaded(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (6, 8, 9, 4), np.uint8)
+    np.save(tmp_path / "stack.npy", stack)
+    with open_video(tmp_path / "stack.npy") as video:
+        assert isinstance(vars(video)["_array"], np.memmap)
+        assert_frames_are(video, stack[..., :3], [5, 2])
+
+
+def test_zarr_store_and_array(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    stack = np.random.default_rng(0).integers(0, 255, (6, 8, 9, 3), np.uint8)
+    array = zarr.create_array(store=str(tmp_path / "a.zarr"), data=stack, chunks=(1, 8, 9, 3))
+    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+    group.create_array("0", data=stack)
+    zarr.open_group(str(tmp_path / "none.zarr"), mode="w")
+    for source in (array, tmp_path / "a.zarr", tmp_path / "g.zarr"):
+        with open_video(source) as video:
+            assert_frames_are(video, stack, [5, 0])
+    with pytest.raises(VideoError, match="not a Zarr store with an image array"):
+        open_video(tmp_path / "none.zarr")
+
+
+def test_dask_is_computed_frame_by_frame() -> None:
+    dask_array = pytest.importorskip("dask.array")
+    computed: list[int] = []
+
+    def block(block_info: Any) -> NDArray[np.uint8]:
+        at = block_info[None]["chunk-location"][0]
+        computed.append(at)
+        return np.full((1, 8, 9), at, np.uint8)
+
+    lazy = dask_array.map_blocks(
+        block, chunks=((1,) * 50, (8,), (9,)), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    with open_video(lazy) as video:
+        assert len(video) == 50
+        assert video.frame(33)[0, 0].tolist() == [33, 33, 33]
+    assert set(computed) == {0, 33}
+
+
+side = st.integers(5, 9)
+
+
+@given(t=st.integers(1, 4), y=side, x=side, channels=st.integers(1, 4), seed=st.integers(0, 99))
+def test_layouts_of_arrays(t: int, y: int, x: int, channels: int, seed: int) -> None:
+    last = np.random.default_rng(seed).integers(0, 255, (t, y, x, channels), np.uint8)
+    expected = [to_rgb_uint8(image) for image in last]
+    for array in (last, np.moveaxis(last, 3, 1)):
+        with open_video(array) as video:
+            assert FrameArray(video).shape == (t, y, x, 3)
+            assert_frames_are(video, expected, range(t))
+    with open_video(last[..., 0]) as video:
+        assert_frames_are(video, [to_rgb_uint8(image[..., 0]) for image in last], range(t))
+
+
+def test_last_axis_of_three_or_four_wins() -> None:
+    array = np.random.default_rng(0).integers(0, 255, (5, 4, 30, 3), np.uint8)
+    with open_video(array) as video:
+        assert_frames_are(video, array, range(5))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(5), r"shape \(5,\) of array is not that of a video"),
+        (np.zeros((8, 9)), "not that of a video"),
+        (np.zeros((8, 9, 3)), "one colour image"),
+        (np.zeros((2, 7, 8, 9)), "pick one plane"),
+        (np.zeros((2, 2, 2, 8, 9)), "not that of a video"),
+        (np.zeros((0, 8, 9)), "no frames"),
+        (np.zeros((4, 8, 9), complex), "complex128 cannot be read"),
+        (np.full((4, 8, 9), "a"), "cannot be read"),
+    ],
+)
+def test_wrong_arrays(array: NDArray[Any], message: str) -> None:
+    with pytest.raises(VideoError, match=message):
+        open_video(array)
