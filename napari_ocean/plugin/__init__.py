@@ -1,9 +1,11 @@
 """Ocean in napari: the only folder that knows napari, Qt and magicgui.
 
-``layers.py`` reads and makes layers, ``session.py`` keeps a layer and the annotation in step,
-``plan.py`` says what a press on Track means (all three without Qt); ``worker.py`` tracks in a
-thread, ``run.py`` is one such run, ``controls.py`` the form and ``widget.py`` what it does.
-``reader.py`` and ``sample.py`` are napari's way to videos and to the demo clip.
+Without Qt: ``layers.py`` reads and makes layers; ``session.py`` keeps an annotation and its layer
+in step, with ``view.py`` as the layer's side and ``prompts.py`` for layers of the user's own;
+``sessions.py`` says which session an image has, ``plan.py`` what a press on Track means.
+With Qt: ``worker.py`` tracks in a thread, ``run.py`` is one such run, ``controls.py`` the form,
+``export.py`` the file dialog and ``widget.py`` what the form does. ``reader.py`` and ``sample.py``
+are napari's way to videos and to the demo clip.
 """
 
 from __future__ import annotations

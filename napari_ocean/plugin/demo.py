@@ -26,8 +26,7 @@ def start_demo(viewer: napari.Viewer | None = None) -> OceanWidget:
     viewer = napari.Viewer() if viewer is None else viewer
     clip = demo_clip()
     image = viewer.add_image(clip.frames, name="Ocean demo", rgb=True, axis_labels=("t", "y", "x"))
-    widget = OceanWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Ocean", area="right")
+    widget = _dock(viewer)
     viewer.dims.set_current_step(0, 0)
     widget.draw()
     session = widget.session
@@ -36,3 +35,14 @@ def start_demo(viewer: napari.Viewer | None = None) -> OceanWidget:
         session.layer.add_rectangles([layers.rectangle(0, clip.truth_xyxy[0], image)])
     widget.track(Direction.FORWARD)
     return widget
+
+
+def _dock(viewer: napari.Viewer) -> OceanWidget:
+    """Dock the widget as the menu does, so that the menu finds it and makes no second one."""
+    try:
+        _, widget = viewer.window.add_plugin_dock_widget("napari-ocean", "Ocean")
+    except KeyError:  # napari does not know the plugin: it runs from a folder, not installed
+        widget = OceanWidget(viewer)
+        viewer.window.add_dock_widget(widget, name="Ocean", area="right")
+    docked: OceanWidget = widget
+    return docked

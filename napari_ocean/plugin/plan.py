@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,11 +20,56 @@ class Direction(StrEnum):
 
 
 RULE = (
-    "Tracks each object whose box you drew on this frame, and each drawn object that has not "
-    "been tracked yet, from its own box. If there are none, goes on from the tracked boxes of "
-    "this frame; failing these, starts all objects again from the boxes you drew."
+    "Tracks every object with a box that you drew or changed and that was not tracked since, from "
+    "that box. If there is none: the objects selected on this frame, else all that have a box on "
+    "this frame, from there; else all objects again from the boxes you drew."
 )
 """What :func:`plan` chooses, as the tool tip says it."""
+
+Key = tuple[int, int]
+"""Object id and frame."""
+
+
+class Pending:
+    """Drawn boxes that wait for a run, for each of the two ways to walk."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bool, set[Key]] = {False: set(), True: set()}
+
+    def add(self, *keys: Key) -> None:
+        """Take note of boxes that a person has just drawn or changed."""
+        for waiting in self._keys.values():
+            waiting.update(keys)
+
+    def remove(self, key: Key) -> None:
+        """Forget a box that is gone."""
+        for waiting in self._keys.values():
+            waiting.discard(key)
+
+    def passed(self, key: Key, frames: Sequence[int], *, reverse: bool) -> None:
+        """Take note that a run has met a box.
+
+        It waits no longer on the way of that run, and on the other way only if nothing lies there
+        yet: tracking forwards from a corrected box leaves nothing to do in front of it.
+
+        Parameters
+        ----------
+        key : tuple of int
+        frames : sequence of int
+            All frames on which the object has a box, ascending.
+        reverse : bool
+            Whether the run walked downwards.
+        """
+        self._keys[reverse].discard(key)
+        if frames[-1] > key[1] if reverse else frames[0] < key[1]:
+            self._keys[not reverse].discard(key)
+
+    def frames(self, *, reverse: bool) -> dict[int, list[int]]:
+        """Frames of the waiting boxes, by object."""
+        frames: dict[int, list[int]] = defaultdict(list)
+        for object_id, frame in sorted(self._keys[reverse]):
+            frames[object_id].append(frame)
+        return frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +94,16 @@ class Leg:
     steps: int
 
 
-def plan(tracks: Tracks, direction: Direction, *, frame: int, start: int, stop: int) -> list[Leg]:
+def plan(
+    tracks: Tracks,
+    direction: Direction,
+    *,
+    frame: int,
+    start: int,
+    stop: int,
+    pending: Pending | None = None,
+    selected: Collection[int] = (),
+) -> list[Leg]:
     """Choose objects and passes by :data:`RULE`; forward passes come first.
 
     Parameters
@@ -59,24 +114,35 @@ def plan(tracks: Tracks, direction: Direction, *, frame: int, start: int, stop: 
         The frame on the screen.
     start, stop : int
         Frames that may be written, in ``range`` manner.
+    pending : Pending, optional
+        Drawn boxes that wait for a run; none by default.
+    selected : collection of int
+        Objects selected on `frame`.
 
     Raises
     ------
     TracksError
         If no object has a box to begin with, or nothing lies beyond the boxes in that direction.
     """
-    anchors = _anchors(tracks, direction, frame, start, stop)
-    if not anchors:
-        raise TracksError(
-            f"No box was drawn on frames {start} to {stop - 1}; draw one around the object, or "
-            "choose another range."
-        )
+    ways = {Direction.FORWARD: [False], Direction.BACKWARD: [True]}.get(direction, [False, True])
+    pick = max if direction is Direction.BACKWARD else min
     groups: dict[tuple[bool, int, int], list[int]] = defaultdict(list)
-    for object_id, anchor in anchors.items():
-        if direction is not Direction.BACKWARD and anchor + 1 < stop:
-            groups[False, anchor, stop].append(object_id)
-        if direction is not Direction.FORWARD and anchor > start:
-            groups[True, start, anchor + 1].append(object_id)
+
+    def add(object_id: int, frames: Iterable[int], *, reverse: bool) -> None:
+        """Walk that way from the first of the frames that something lies beyond."""
+        low, high = (start + 1, stop) if reverse else (start, stop - 1)
+        if inside := [k for k in frames if low <= k < high]:
+            of = (start, pick(inside) + 1) if reverse else (pick(inside), stop)
+            groups[reverse, *of].append(object_id)
+
+    for reverse in ways:
+        for object_id, frames in (pending or Pending()).frames(reverse=reverse).items():
+            add(object_id, frames, reverse=reverse)
+    if not groups:
+        begins = _begins(tracks, frame, start, stop, selected)
+        for reverse in ways:
+            for object_id, frames in begins.items():
+                add(object_id, [pick(frames)], reverse=reverse)
     if not groups:
         where = "before" if direction is Direction.BACKWARD else "after"
         raise TracksError(
@@ -95,20 +161,21 @@ def plan(tracks: Tracks, direction: Direction, *, frame: int, start: int, stop: 
     ]
 
 
-def _anchors(
-    tracks: Tracks, direction: Direction, frame: int, start: int, stop: int
-) -> dict[int, int]:
-    """Map each chosen object to the frame its run begins on."""
+def _begins(
+    tracks: Tracks, frame: int, start: int, stop: int, selected: Collection[int]
+) -> dict[int, list[int]]:
+    """Frames to begin at where no box waits, by object."""
+    if start <= frame < stop:
+        here = [o for o in tracks.object_ids if tracks.get(o, frame) is not None]
+        if here:
+            return {o: [frame] for o in here if o in selected} or {o: [frame] for o in here}
     drawn = {
         object_id: [k for k in tracks.drawn_frames(object_id) if start <= k < stop]
         for object_id in tracks.object_ids
     }
-    first = -1 if direction is Direction.BACKWARD else 0
-    anchors = {o: frame for o, frames in drawn.items() if frame in frames}
-    for object_id, frames in drawn.items():
-        untracked = tracks.frames(object_id) == tracks.drawn_frames(object_id)
-        if frames and untracked:
-            anchors.setdefault(object_id, frames[first])
-    if not anchors and start <= frame < stop:
-        anchors = {o: frame for o in tracks.object_ids if tracks.get(o, frame) is not None}
-    return anchors or {o: frames[first] for o, frames in drawn.items() if frames}
+    if not any(drawn.values()):
+        raise TracksError(
+            f"No box was drawn on frames {start} to {stop - 1}; draw one around the object, or "
+            "choose another range."
+        )
+    return {object_id: frames for object_id, frames in drawn.items() if frames}

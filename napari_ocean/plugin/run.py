@@ -72,6 +72,7 @@ class Run(QObject):
 
     def start(self) -> None:
         """Start the worker."""
+        self.session.in_run = True
         self._worker.start()
 
     def stop(self) -> None:
@@ -85,14 +86,16 @@ class Run(QObject):
 
     def abandon(self) -> None:
         """End without listening any longer."""
+        self.session.in_run = False
         self._stop.set()
         self._worker.quit()
         self.advanced.disconnect()
         self.ended.disconnect()
         self._worker.yielded.disconnect(self._on_batch)
+        self._worker.finished.disconnect(self._on_finished)
 
     def _on_batch(self, batch: Batch) -> None:
-        self.session.record(batch.predictions)
+        self.session.record(batch.predictions, reverse=batch.reverse)
         self.session.flush()
         self.done = batch.done
         self._rate = batch.per_second
@@ -103,6 +106,7 @@ class Run(QObject):
         self.problem = problem
 
     def _on_finished(self) -> None:
+        self.session.in_run = False
         self.ended.emit()
 
     def _on_errored(self, error: Exception) -> None:

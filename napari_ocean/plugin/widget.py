@@ -6,32 +6,31 @@ and found lives in one :class:`~napari_ocean.plugin.session.Session` per image l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import napari
-from magicgui.widgets import ComboBox
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ocean.errors import OceanError, TracksError, VideoError, WeightsError
-from napari_ocean.plugin import layers
+from napari_ocean.plugin import layers, sessions
+from napari_ocean.plugin.choices import Choices
 from napari_ocean.plugin.controls import MODEL_FILE, Controls
+from napari_ocean.plugin.export import ask_path
 from napari_ocean.plugin.plan import Direction, plan
 from napari_ocean.plugin.run import Run
-from napari_ocean.plugin.session import NEW_OBJECT, Session
+from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.view import NEW_OBJECT
 from napari_ocean.plugin.worker import Batch
 
 if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
 HINT = "Draw a box around the object, then press Track."
-
-FILE_KINDS = "Table (*.csv);;JSON (*.json);;Text (*.txt)"
 
 
 class OceanWidget(QWidget):
@@ -55,7 +54,8 @@ class OceanWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
-        self._sessions: WeakKeyDictionary[Image, Session] = WeakKeyDictionary()
+        self._sessions: dict[Image, Session] = {}
+        self._choices = Choices(self.controls)
         self._trackers: dict[tuple[str, str], Tracker] = {}
         self._run: Run | None = None
         self._own_step = False
@@ -70,7 +70,7 @@ class OceanWidget(QWidget):
 
     def _connect(self) -> None:
         on = self.controls
-        on.image.changed.connect(self._on_image)
+        on.image.changed.connect(lambda: self._show_image())
         on.next_object.changed.connect(self._on_next_object)
         on.label.native.editingFinished.connect(self._on_label)
         on.draw.clicked.connect(self.draw)
@@ -133,40 +133,29 @@ class OceanWidget(QWidget):
         """Whether a run is under way."""
         return self._run is not None
 
-    def reset_choices(self, _event: Any = None) -> None:
+    def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now, keeping what was chosen."""
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        films = [layer for layer in images if layer.ndim > 2]
-        _offer(self.controls.image, images, films or images)
-        self._on_image()
+        self._choices.offer_images(self.viewer.layers)
+        self._show_image(getattr(event, "value", None))
 
-    def _on_image(self) -> None:
+    def _show_image(self, added: Any = None) -> None:
         on, image = self.controls, self.image
         usable = image is not None and image.ndim > 2
         for part in (on.draw, on.backward, on.both, on.forward, on.export):
             part.setEnabled(usable)
         if usable:
-            self._find_session(image)
-            last = layers.n_frames(image) - 1
-            if on.last.max != last or not on.last.enabled:
-                for spin, value in ((on.first, 0), (on.last, last)):
-                    spin.max = last
-                    spin.value = value
-        self._offer_shapes()
+            session = self._find_session(image)
+            self._choices.offer_parts(image, session, list(self.viewer.layers), added)
+        else:
+            self._choices.offer_nothing()
         self._show_objects()
-
-    def _offer_shapes(self) -> None:
-        shapes = [layer for layer in self.viewer.layers if isinstance(layer, Shapes)]
-        own = [self.session.layer] if self.session is not None else []
-        _offer(self.controls.shapes, shapes, [*shapes, *own])
 
     def _find_session(self, image: Image) -> Session | None:
         """Return the image's session; take up a boxes layer that is already in the viewer."""
-        if image not in self._sessions:
-            for layer in self.viewer.layers:
-                named = layer.name == layers.boxes_layer_name(image)
-                if named and isinstance(layer, Shapes) and layers.is_boxes_layer(layer, image):
-                    self._begin(Session(image, layer))
+        if image not in self._sessions and image.ndim > 2:
+            layer = sessions.boxes_layer_of(image, self.viewer.layers)
+            if layer is not None:
+                self._begin(image, layer)
         return self._sessions.get(image)
 
     def _open_session(self) -> Session:
@@ -178,24 +167,23 @@ class OceanWidget(QWidget):
         if session is None:
             chosen = self.controls.shapes.value
             mine = chosen is not None and layers.is_boxes_layer(chosen, image)
-            session = self._begin(Session(image, chosen if mine else None))
+            session = self._begin(image, chosen if mine else None)
+            session.choose_next(NEW_OBJECT, self.controls.label.value)
             if session.layer not in self.viewer.layers:
                 self.viewer.add_layer(session.layer)
         return session
 
-    def _begin(self, session: Session) -> Session:
-        self._sessions[session.image] = session
-        session.choose_next(NEW_OBJECT, self.controls.label.value)
+    def _begin(self, image: Image, layer: Shapes | None) -> Session:
+        session = self._sessions[image] = sessions.join(image, layer)
         session.edited.connect(self._on_edited)
         session.layer.selected_data.events.items_changed.connect(self._show_label)
         return session
 
     def _forget(self, image: Image) -> None:
         session = self._sessions.pop(image)
-        session.flush()
         session.edited.disconnect(self._on_edited)
         session.layer.selected_data.events.items_changed.disconnect(self._show_label)
-        session.close()
+        sessions.leave(session)
 
     def _on_layer_removed(self, event: Any) -> None:
         for image, session in list(self._sessions.items()):
@@ -211,16 +199,15 @@ class OceanWidget(QWidget):
 
     def take_over_edits(self) -> None:
         """Bring the models in step with what was drawn, moved or deleted."""
-        problems = []
         for session in self._sessions.values():
-            problems += session.pull()
+            session.pull()
             session.flush()
-        _warn(problems)
+            _warn(session)
         self._show_objects()
 
     def _show_objects(self) -> None:
         session = self.session
-        ids = [] if session is None else session.tracks.object_ids
+        ids = [] if session is None else session.object_ids
         names = [(f"{session.tracks.label(i)} {i}", i) for i in ids] if session else []
         combo = self.controls.next_object
         with combo.changed.blocked():
@@ -236,8 +223,8 @@ class OceanWidget(QWidget):
         session = self.session
         if session is None:
             return None
-        selected = session.selected_object
-        return selected if selected is not None else (session.next_object or None)
+        selected = session.selected()
+        return selected.pop() if len(selected) == 1 else (session.next_object or None)
 
     def _show_label(self) -> None:
         session, object_id = self.session, self._labelled_object()
@@ -272,6 +259,8 @@ class OceanWidget(QWidget):
         layer = self.controls.shapes.value or layer
         self.viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
+        if self._run is not None:
+            self._run.follow = False  # a box is drawn on the frame that is shown now
 
     # -- tracking ----------------------------------------------------------------------------------
 
@@ -297,21 +286,40 @@ class OceanWidget(QWidget):
         image, on, dims = session.image, self.controls, self.viewer.dims
         video = layers.ImageSource(image, layers.shown(image, dims))
         frame = layers.current_frame(image, dims)
-        problems = session.pull()
+        if session.in_run:
+            raise TracksError("This video is being tracked already; stop that run first.")
+        self._put_down()
+        session.pull()
         if on.shapes.value not in (None, session.layer):
-            problems += session.absorb(on.shapes.value, frame)
+            session.absorb(on.shapes.value, frame)
         session.flush()
-        _warn(problems)
+        _warn(session)
         self._show_objects()
         if on.first.value > on.last.value:
             raise TracksError("The range is empty: its last frame lies before its first one.")
         legs = plan(
-            session.tracks, direction, frame=frame, start=on.first.value, stop=on.last.value + 1
+            session.tracks,
+            direction,
+            frame=frame,
+            start=on.first.value,
+            stop=on.last.value + 1,
+            pending=session.pending,
+            selected=session.selected(frame),
         )
         load = self._loader()
         self.viewer.layers.selection.active = session.layer
         session.layer.mode = "select"
         return Run(session, video, legs, load, home=frame, follow=on.follow.value)
+
+    def _in_hand(self) -> list[Shapes]:
+        """Layers in which a person is in the middle of drawing or dragging."""
+        shapes = [layer for layer in self.viewer.layers if isinstance(layer, Shapes)]
+        return [layer for layer in shapes if layers.in_hand(layer)]
+
+    def _put_down(self) -> None:
+        """Finish what is being drawn, a polygon without its double click for instance."""
+        for layer in self._in_hand():
+            layers.put_down(layer)
 
     def _loader(self) -> Callable[[], Tracker]:
         on = self.controls
@@ -343,7 +351,10 @@ class OceanWidget(QWidget):
         progress.setRange(0, batch.total)
         progress.setValue(batch.done)
         self._tell(run.progress_text(batch))
-        if run.follow and batch.predictions:
+        _warn(run.session)
+        if self._in_hand():
+            run.follow = False  # another frame would tear the shape out of the person's hand
+        elif run.follow and batch.predictions:
             self._show_frame(run, batch.predictions[-1].frame)
 
     def _on_ended(self) -> None:
@@ -351,13 +362,14 @@ class OceanWidget(QWidget):
         if run is None:
             return
         run.session.flush()
+        _warn(run.session)
         self._show_objects()
         self.controls.set_running(False)
         self.controls.progress.setRange(0, 1)
         self.controls.progress.setValue(0 if run.problem else 1)
         if run.problem is not None:
             show_error(run.problem)
-        elif run.follow and not run.stopped:
+        elif run.follow and not run.stopped and not self._in_hand():
             self._show_frame(run, run.home)
         self._tell(run.problem or run.summary())
 
@@ -384,6 +396,7 @@ class OceanWidget(QWidget):
         """Write all boxes of the chosen video; the ending of the path says how."""
         from napari_ocean import formats
 
+        self._put_down()
         self.take_over_edits()
         session = self.session
         try:
@@ -397,24 +410,14 @@ class OceanWidget(QWidget):
 
     def _on_export(self) -> None:
         name = f"{self.image.name}.csv" if self.image is not None else "boxes.csv"
-        path, _ = QFileDialog.getSaveFileName(self, "Save boxes", name, FILE_KINDS)
-        if path:
-            self.save(Path(path))
+        path = ask_path(self, name)
+        if path is not None:
+            self.save(path)
 
     def _tell(self, text: str) -> None:
         self.controls.status.setText(text)
 
 
-def _warn(problems: Sequence[str]) -> None:
-    for problem in problems:
+def _warn(session: Session) -> None:
+    for problem in session.take_news():
         show_warning(problem)
-
-
-def _offer(combo: ComboBox, offered: Sequence[Any], preferred: Sequence[Any]) -> None:
-    """Set the layers to choose from; keep the choice, else take the last one preferred."""
-    before = combo.value
-    combo.choices = [(layer.name, layer) for layer in offered]
-    if before in offered:
-        combo.value = before
-    elif preferred:
-        combo.value = preferred[-1]

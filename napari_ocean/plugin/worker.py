@@ -35,12 +35,15 @@ class Batch(NamedTuple):
         Boxes of the whole run.
     per_second : float
         Boxes per second, 0 while nothing is known.
+    reverse : bool
+        Whether the predictions were made on the way towards the first frame.
     """
 
     predictions: list[ObjectPrediction]
     done: int
     total: int
     per_second: float
+    reverse: bool = False
 
     @property
     def seconds_left(self) -> float | None:
@@ -103,8 +106,8 @@ def _run(
     tracker, total, done = load(), sum(leg.steps for leg in legs), 0
     yield Batch([], 0, total, 0.0)
     begin = last = perf_counter()
-    found: list[ObjectPrediction] = []
     for leg in legs:
+        found: list[ObjectPrediction] = []
         predictions = propagate(
             video,
             tracks,
@@ -120,14 +123,15 @@ def _run(
                 done += 1
                 now = perf_counter()
                 if now - last >= batch_s:
-                    yield Batch(found, done, total, done / (now - begin))
+                    yield Batch(found, done, total, done / (now - begin), leg.reverse)
                     found, last = [], perf_counter()
                 if stop.is_set():
                     break
+        if found:
+            rate = done / max(perf_counter() - begin, 1e-9)
+            yield Batch(found, done, total, rate, leg.reverse)
         if stop.is_set():
             break
-    if found:
-        yield Batch(found, done, total, done / max(perf_counter() - begin, 1e-9))
 
 
 track_in_thread = thread_worker(track_batches)

@@ -68,5 +68,7 @@ def _known(kind: type[TrainSettings | PairSettings], values: Any) -> dict[str, A
         wanted = type(defaults[name])
         number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
         if not number and type(value) is not wanted:
-            raise ConfigError(f"The setting {name} is {value!r}; its type must be {wanted.__name__}.")
+            raise ConfigError(
+                f"The setting {name} is {value!r}; its type must be {wanted.__name__}."
+            )
     return values

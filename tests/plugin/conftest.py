@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Image, Shapes
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import (
+    mouse_double_click_callbacks,
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 from numpy.typing import NDArray
 
 from napari_ocean.demo import DemoClip, demo_clip
@@ -113,3 +121,49 @@ def open_desk(
 def desk(open_desk: Callable[..., Desk]) -> Desk:
     """A desk with the clip as it is."""
     return open_desk()
+
+
+MOUSE = {
+    "mouse_press": mouse_press_callbacks,
+    "mouse_move": mouse_move_callbacks,
+    "mouse_release": mouse_release_callbacks,
+    "mouse_double_click": mouse_double_click_callbacks,
+}
+
+
+def mouse(layer: Shapes, kind: str, at: tuple[float, ...]) -> None:
+    """One mouse event at (t, y, x) of a shapes layer."""
+    event = SimpleNamespace(
+        type=kind,
+        position=at,
+        pos=np.array(at[:0:-1]),
+        is_dragging=kind == "mouse_move",
+        button=1,
+        modifiers=[],
+        dims_displayed=[1, 2],
+        dims_point=[at[0], 0, 0],
+        view_direction=None,
+        handled=False,
+    )
+    MOUSE[kind](layer, ReadOnlyWrapper(event, exceptions=("handled",)))
+
+
+def drag(
+    desk: Desk,
+    *path: tuple[float, float],
+    pause: Callable[[], None] = lambda: None,
+    layer: Shapes | None = None,
+) -> None:
+    """Press the mouse, move it along (y, x) points of the frame shown, pause half way, release."""
+    layer = desk.boxes if layer is None else layer
+
+    def do(kind: str, at: tuple[float, float]) -> None:
+        mouse(layer, kind, (layers.current_frame(desk.image, desk.viewer.dims), *at))
+
+    do("mouse_press", path[0])
+    for at in path[1:-1]:
+        do("mouse_move", at)
+    pause()
+    do("mouse_move", path[-1])
+    do("mouse_release", path[-1])
+    desk.qtbot.wait(20)

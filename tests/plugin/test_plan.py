@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pytest
 
 from napari_ocean.errors import TracksError
-from napari_ocean.plugin.plan import Direction, Leg, plan
+from napari_ocean.plugin.plan import Direction, Leg, Pending, plan
 from napari_ocean.tracks import Source, TrackBox, Tracks
 
 BOX = (10.0, 10.0, 30.0, 30.0)
@@ -23,12 +25,24 @@ def annotated(drawn: dict[int, list[int]], tracked: dict[int, range] | None = No
             tracks.draw(object_id, frame, BOX)
     return tracks
 
-    return np.array(BOX)
+
+def waiting(*keys: tuple[int, int]) -> Pending:
+    pending = Pending()
+    pending.add(*keys)
+    return pending
 
 
-def legs(tracks: Tracks, direction: Direction, frame: int) -> list[tuple[int, ...]]:
+def legs(
+    tracks: Tracks,
+    direction: Direction,
+    frame: int,
+    pending: Pending | None = None,
+    selected: Collection[int] = (),
+) -> list[tuple[int, ...]]:
     """(start, stop, reverse, *objects) of every leg on a clip of 100 frames."""
-    found = plan(tracks, direction, frame=frame, start=0, stop=100)
+    found = plan(
+        tracks, direction, frame=frame, start=0, stop=100, pending=pending, selected=selected
+    )
     return [(leg.start, leg.stop, leg.reverse, *leg.object_ids) for leg in found]
 
 
@@ -40,18 +54,54 @@ def test_box_on_this_frame_runs_to_the_end() -> None:
 
 
 def test_a_box_on_another_frame_runs_from_there() -> None:
-    assert legs(annotated({1: [20]}), Direction.FORWARD, 77) == [(20, 100, False, 1)]
+    assert legs(annotated({1: [20]}), Direction.FORWARD, 77, waiting((1, 20))) == [
+        (20, 100, False, 1)
+    ]
 
 
-def test_correction_runs_only_its_object_and_only_onwards() -> None:
+@pytest.mark.parametrize("frame", [0, 40, 41, 99])
+def test_correction_runs_only_its_object_and_only_onwards(frame: int) -> None:
     tracks = annotated({1: [0, 40], 2: [0]}, {1: range(100), 2: range(100)})
-    assert legs(tracks, Direction.FORWARD, 40) == [(40, 100, False, 1)]
+    assert legs(tracks, Direction.FORWARD, frame, waiting((1, 40))) == [(40, 100, False, 1)]
+    assert legs(tracks, Direction.BACKWARD, frame, waiting((1, 40))) == [(0, 41, True, 1)]
 
 
-def test_an_object_not_tracked_yet_comes_along_from_its_own_box() -> None:
+def test_every_waiting_box_comes_along_from_where_it_is() -> None:
     tracks = annotated({1: [0], 2: [30]})
-    assert legs(tracks, Direction.FORWARD, 0) == [(0, 100, False, 1), (30, 100, False, 2)]
-    assert legs(tracks, Direction.FORWARD, 30) == [(0, 100, False, 1), (30, 100, False, 2)]
+    both = waiting((1, 0), (2, 30))
+    assert legs(tracks, Direction.FORWARD, 0, both) == [(0, 100, False, 1), (30, 100, False, 2)]
+    assert legs(tracks, Direction.BACKWARD, 0, both) == [(0, 31, True, 2)]
+
+
+def test_of_two_waiting_boxes_the_first_on_the_way_counts() -> None:
+    tracks, two = annotated({1: [20, 60]}), waiting((1, 20), (1, 60))
+    assert legs(tracks, Direction.FORWARD, 0, two) == [(20, 100, False, 1)]
+    assert legs(tracks, Direction.BACKWARD, 0, two) == [(0, 61, True, 1)]
+    assert legs(tracks, Direction.BOTH, 0, two) == [(20, 100, False, 1), (0, 21, True, 1)]
+
+
+def test_without_a_waiting_box_the_selected_object_goes_on_from_here() -> None:
+    tracks = annotated({1: [0], 2: [0]}, {1: range(60), 2: range(60)})
+    assert legs(tracks, Direction.FORWARD, 50, selected={2}) == [(50, 100, False, 2)]
+    assert legs(tracks, Direction.FORWARD, 50) == [(50, 100, False, 1, 2)]
+
+
+def test_a_tracked_box_waits_no_longer() -> None:
+    tracks = annotated({1: [0, 40], 2: [30]}, {1: range(100), 2: range(30, 100)})
+    pending = waiting((1, 40), (2, 30))
+    pending.passed((1, 40), tracks.frames(1), reverse=False)
+    pending.passed((2, 30), tracks.frames(2), reverse=False)
+    assert pending.frames(reverse=False) == {}
+    assert pending.frames(reverse=True) == {2: [30]}  # nothing was tracked before it yet
+    assert legs(tracks, Direction.BACKWARD, 70, pending) == [(0, 31, True, 2)]
+    pending.passed((2, 30), [0, 30, 31], reverse=True)
+    assert legs(tracks, Direction.BACKWARD, 70, pending) == [(0, 71, True, 1, 2)]
+
+
+def test_a_seed_on_the_first_frame_does_not_keep_others_from_going_on() -> None:
+    tracks, pending = annotated({1: [0]}, {1: range(50)}), waiting((1, 0))
+    pending.passed((1, 0), tracks.frames(1), reverse=False)
+    assert legs(tracks, Direction.BOTH, 30, pending) == [(30, 100, False, 1), (0, 31, True, 1)]
 
 
 def test_goes_on_from_tracked_boxes_after_a_stop() -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import ObjectPrediction, Source, State
+from tests.plugin.conftest import mouse
 
 N_FRAMES = 30
 
@@ -36,7 +37,13 @@ def session(image: Image) -> Session:
 def draw(session: Session, frame: int, *drawn: NDArray[np.float64]) -> list[str]:
     shapes = [layers.rectangle(frame, one, session.image) for one in drawn]
     session.layer.add_rectangles(shapes)
-    return session.pull()
+    session.pull()
+    return session.take_news()
+
+
+def absorb(session: Session, mine: Shapes, frame: int) -> list[str]:
+    session.absorb(mine, frame)
+    return session.take_news()
 
 
 def track(session: Session, object_id: int, frames: Iterable[int], x: float = 10) -> None:
@@ -180,12 +187,24 @@ def test_a_box_redrawn_for_the_chosen_object_replaces_the_tracked_one(session: S
     assert_in_step(session)
 
 
-def test_a_box_drawn_and_deleted_leaves_no_gap_in_the_numbers(session: Session) -> None:
+def test_an_id_is_never_given_out_twice(session: Session) -> None:
     draw(session, 0, box(10))
     session.layer.remove([0])
     session.pull()
     draw(session, 0, box(30))
-    assert session.tracks.object_ids == [1]
+    assert session.object_ids == [2]
+    assert_allclose(session.layer.edge_color[0], layers.rgba(layers.color(2)))
+
+
+def test_boxes_of_an_object_that_was_deleted_meanwhile_are_dropped(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    track(session, 1, range(5))
+    session.layer.remove([row_of(session, 1, frame) for frame in range(5)])
+    track(session, 1, range(5, 9))
+    track(session, 2, range(5, 9))
+    assert session.tracks.frames(1) == []
+    assert session.tracks.frames(2) == [0, 5, 6, 7, 8]
+    assert_in_step(session)
 
 
 def test_a_pasted_copy_is_a_new_object(session: Session) -> None:
@@ -204,11 +223,13 @@ def test_unusable_shapes_stay_and_are_told_of_once(session: Session) -> None:
     assert len(problems) == 2
     assert "needs at least 2 px" in problems[0]
     assert "outside the frame" in problems[1]
-    assert session.pull() == []
+    session.pull()
+    assert session.take_news() == []
     assert session.layer.nshapes == 3
     assert len(session.tracks) == 1
     change(session, 2, (0, 0, -470))  # into the frame
-    assert session.pull() == []
+    session.pull()
+    assert session.take_news() == []
     assert len(session.tracks) == 2
 
 
@@ -223,7 +244,8 @@ def test_a_shape_over_several_frames_is_told_of(session: Session) -> None:
     corners = layers.rectangle(0, box(10), session.image)
     corners[2:, 0] = 4
     session.layer.add_polygons([corners])
-    assert "spans several frames" in session.pull()[0]
+    session.pull()
+    assert "spans several frames" in session.take_news()[0]
 
 
 def test_ellipse_and_polygon_count_and_keep_their_form(session: Session) -> None:
@@ -264,16 +286,137 @@ def test_colours_tell_objects_apart(session: Session) -> None:
     assert_allclose(session.layer.edge_color[0], colors[1])
 
 
+def press(layer: Shapes, kind: str, y: float, x: float) -> None:
+    """One mouse event on frame 0 of a layer that no viewer shows."""
+    mouse(layer, kind, (0, y, x))
+
+
 def test_nothing_is_written_while_a_person_draws(session: Session) -> None:
     draw(session, 0, box(10))
-    event = session.layer.events.data
-    event(value=session.layer.data, action="changing", data_indices=(0,), vertex_indices=((),))
+    session.layer.mode = "add_rectangle"
+    press(session.layer, "mouse_press", 30, 30)
+    press(session.layer, "mouse_move", 40, 50)
     track(session, 1, range(10))
-    assert session.layer.nshapes == 1
-    event(value=session.layer.data, action="changed", data_indices=(0,), vertex_indices=((),))
+    assert session.layer.nshapes == 2
+    press(session.layer, "mouse_release", 40, 50)
     session.flush()
     assert_in_step(session)
-    assert len(session.tracks) == 10
+    assert len(session.tracks) == 11
+
+
+def test_nothing_is_written_while_a_corner_is_dragged(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.layer.mode = "direct"
+    session.layer.selected_data = {0}
+    press(session.layer, "mouse_press", 9.5, 9.5)
+    press(session.layer, "mouse_move", 12, 8)
+    track(session, 1, range(10))
+    assert session.layer.nshapes == 1
+    press(session.layer, "mouse_release", 12, 8)
+    session.flush()
+    assert_in_step(session)
+    assert session.tracks.get(1, 0).box_xyxy[0] == pytest.approx(8.5)
+
+
+def test_a_corner_that_an_ellipse_keeps_blocks_nothing(session: Session) -> None:
+    session.layer.add_ellipses([layers.rectangle(0, box(10), session.image)])
+    session.pull()
+    session.layer.mode = "vertex_remove"
+    session.layer.selected_data = {0}
+    press(session.layer, "mouse_press", 9.5, 9.5)
+    press(session.layer, "mouse_release", 9.5, 9.5)
+    track(session, 1, range(10))
+    assert session.layer.nshapes == 10
+    assert_in_step(session)
+
+
+def test_sentences_wait_until_somebody_takes_them(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.layer.add_rectangles([layers.rectangle(1, box(500), session.image)])
+    track(session, 1, range(2, 4))  # a run writes, and sees the shape first
+    (problem,) = session.take_news()
+    assert "outside the frame" in problem
+    assert session.take_news() == []
+
+
+MOVED = {
+    "scale": (1, 0.5, 0.25),
+    "translate": (0, 30, -7),
+    "rotate": 20,
+    "shear": [0, 0, 0.3],
+    "affine": np.array([[1, 0, 0, 0], [0, 0.9, 0.2, 4], [0, -0.2, 0.9, 5], [0, 0, 0, 1]]),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_boxes_go_with_an_image_that_is_moved(session: Session, name: str) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(N_FRAMES))
+    before = {(r.object_id, r.frame): r.box for r in session.tracks.rows()}
+    setattr(session.image, name, MOVED[name])
+    session.pull()
+    assert session.tracks.drawn_frames(1) == [0]
+    assert {(r.object_id, r.frame): r.box for r in session.tracks.rows()} == before
+    assert_allclose(
+        session.layer.data_to_world((3, 5, 8)), session.image.data_to_world((3, 5, 8)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_boxes_of_an_image_that_lies_askew(name: str) -> None:
+    session = Session(Image(np.zeros((10, 60, 80), np.uint8), **{name: MOVED[name]}))
+    draw(session, 0, box(10))
+    track(session, 1, range(10))
+    assert session.tracks.drawn_frames(1) == [0]
+    assert_allclose(session.tracks.get(1, 0).box_xyxy, box(10), atol=1e-3)
+    assert_allclose(
+        session.layer.data_to_world((3, 5, 8)), session.image.data_to_world((3, 5, 8)), atol=1e-6
+    )
+
+
+def test_a_source_typed_into_the_table_is_taken_over(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(10))
+    table = session.layer.features.copy()
+    table.loc[row_of(session, 1, 5), "source"] = "drawn"
+    table.loc[row_of(session, 1, 6), "source"] = "whatever"
+    table.loc[row_of(session, 1, 0), "source"] = "tracked"
+    session.layer.features = table
+    session.pull()
+    assert session.tracks.drawn_frames(1) == [5]
+    assert session.tracks.get(1, 5).score == 1
+    assert_in_step(session)
+
+
+def test_doubt_is_seen_in_the_label(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(2))
+    assert list(session.layer.text.values) == ["object 1", "object 1?"]
+
+
+def pending(session: Session) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Waiting boxes on the way forwards and backwards."""
+    return session.pending.frames(reverse=False), session.pending.frames(reverse=True)
+
+
+def test_drawn_boxes_wait_until_a_run_has_met_them(session: Session) -> None:
+    draw(session, 4, box(10), box(40))
+    assert pending(session) == ({1: [4], 2: [4]}, {1: [4], 2: [4]})
+    met = session.tracks.get(1, 4).box_xyxy
+    session.record([found(1, 4, met), found(1, 5, met)])
+    assert pending(session) == ({2: [4]}, {1: [4], 2: [4]})
+    change(session, row_of(session, 2, 4), (0, 1, 1))
+    session.record([found(2, 4, box(40))])  # of a run that began before the box was moved
+    assert pending(session)[0] == {2: [4]}
+    session.layer.remove([row_of(session, 2, 4)])
+    session.pull()
+    assert pending(session) == ({}, {1: [4]})
+
+
+def found(object_id: int, frame: int, box_xyxy: NDArray[np.float64]) -> ObjectPrediction:
+    return ObjectPrediction(
+        object_id=object_id, frame=frame, box_xyxy=box_xyxy, score=1.0, state=State.FOUND
+    )
 
 
 def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
@@ -285,6 +428,7 @@ def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
     want = [(r.object_id, r.label, r.frame, r.box.source) for r in session.tracks.rows()]
     assert [(r.object_id, r.label, r.frame, r.box.source) for r in again.tracks.rows()] == want
     assert_in_step(again)
+    assert pending(again) == ({2: [0]}, {2: [0]})  # the one that was not tracked
 
 
 # -- the user's own layer --
@@ -303,7 +447,7 @@ def test_prompts_become_drawn_boxes_once(session: Session) -> None:
     mine = own_layer(session.image, (0, box(10)), (7, box(20)))
     before = [vertices.copy() for vertices in mine.data]
     for _ in range(2):
-        assert session.absorb(mine, 3) == []
+        assert absorb(session, mine, 3) == []
         session.flush()
         assert rows(session) == [(1, 0), (2, 7)]
     assert all(np.array_equal(a, b) for a, b in zip(before, mine.data, strict=True))
@@ -330,6 +474,30 @@ def test_a_prompt_does_not_undo_a_correction(session: Session) -> None:
     session.pull()
     session.absorb(mine, 0)
     assert_allclose(session.tracks.get(1, 0).box_xyxy, box(13, 12), atol=1e-3)
+
+
+def test_a_prompt_does_not_bring_back_a_deleted_box(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)))
+    session.absorb(mine, 0)
+    session.flush()
+    track(session, 1, range(1, 10))
+    session.layer.remove([row_of(session, 1, 0)])
+    session.pull()
+    session.absorb(mine, 0)
+    assert session.tracks.frames(1) == list(range(1, 10))
+    mine.data = [mine.data[0] + [0, 2, 3]]
+    session.absorb(mine, 0)
+    assert session.tracks.drawn_frames(1) == [0]
+
+
+def test_prompts_start_anew_when_all_boxes_were_deleted(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)))
+    session.absorb(mine, 0)
+    session.flush()
+    session.layer.data = []
+    session.pull()
+    session.absorb(mine, 0)
+    assert rows(session) == [(2, 0)]
 
 
 def test_prompts_with_an_object_id_are_one_object(session: Session) -> None:
@@ -371,7 +539,7 @@ def test_a_prompt_can_be_for_the_chosen_object(session: Session) -> None:
 
 def test_a_prompt_outside_the_frame_is_told_of(session: Session) -> None:
     mine = own_layer(session.image, (0, box(500)), (0, box(10)))
-    (problem,) = session.absorb(mine, 0)
+    (problem,) = absorb(session, mine, 0)
     assert "outside the frame" in problem
     assert "'mine'" in problem
     assert rows(session) == [(1, 0)]

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from napari.utils._proxies import ReadOnlyWrapper
-from napari.utils.interactions import (
-    mouse_move_callbacks,
-    mouse_press_callbacks,
-    mouse_release_callbacks,
-)
 from numpy.testing import assert_allclose
 from qtpy.QtCore import QThreadPool
 
 from napari_ocean import boxes, formats
 from napari_ocean.demo import DemoClip
-from napari_ocean.plugin import demo, layers
+from napari_ocean.plugin import demo, export, layers
 from napari_ocean.plugin.widget import OceanWidget
-from tests.plugin.conftest import N_FRAMES, Desk
+from tests.plugin.conftest import N_FRAMES, Desk, drag, mouse
 
 ALL = list(range(N_FRAMES))
 
@@ -150,18 +143,30 @@ def test_stop_keeps_what_was_found(desk: Desk) -> None:
     assert desk.frames(1, "drawn") == [0]
 
 
-def test_correction_replaces_only_later_boxes_of_that_object(desk: Desk) -> None:
-    desk.draw(0)
-    desk.draw(0, np.array([200.0, 100, 240, 140]))
-    desk.track("forward")
-    before = desk.shown()
-    row = list(before).index((1, 10))
+ELSEWHERE = np.array([200.0, 100, 240, 140])
+"""Where no animal is."""
+
+
+def correct(desk: Desk, object_id: int, frame: int, y: float, x: float) -> None:
+    """Move a box."""
+    row = list(desk.shown()).index((object_id, frame))
     vertices = desk.boxes.data
-    vertices[row] = vertices[row] + np.array([0, 4, 6])
+    vertices[row] = vertices[row] + np.array([0, y, x])
     desk.boxes.data = vertices
     desk.qtbot.wait(20)
+
+
+@pytest.mark.parametrize("looked_at", [10, 11])
+def test_correction_replaces_only_later_boxes_of_that_object(desk: Desk, looked_at: int) -> None:
+    desk.draw(0)
+    desk.draw(0, ELSEWHERE)
+    desk.track("forward")
+    rows = [row for row, key in enumerate(desk.shown()) if key[0] == 2 and 14 <= key[1] <= 16]
+    desk.boxes.remove(rows)  # it was not there
+    before = desk.shown()
+    correct(desk, 1, 10, 4, 6)
     assert desk.frames(1, "drawn") == [0, 10]
-    desk.go_to(10)
+    desk.go_to(looked_at)
     desk.track("forward")
     after = desk.shown()
     assert after.keys() == before.keys()
@@ -170,6 +175,42 @@ def test_correction_replaces_only_later_boxes_of_that_object(desk: Desk) -> None
     assert min(frame for _, frame in changed) == 10
     assert len(changed) > 5
     assert_allclose(after[1, 10], before[1, 10] + (6, 4, 6, 4), atol=1e-3)
+
+
+def test_a_seed_corrected_on_a_shared_frame_leaves_the_other_object_alone(desk: Desk) -> None:
+    desk.widget.controls.last.value = 6
+    desk.draw(0)
+    desk.draw(0, ELSEWHERE)
+    desk.track("forward")
+    desk.boxes.remove([row for row, key in enumerate(desk.shown()) if key in [(2, 4), (2, 5)]])
+    desk.go_to(0)
+    correct(desk, 1, 0, 1, 1)
+    desk.track("forward")
+    assert desk.frames(2) == [0, 1, 2, 3, 6]
+
+
+def test_the_object_selected_on_this_frame_goes_on(desk: Desk) -> None:
+    desk.widget.controls.last.value = 6
+    desk.draw(0)
+    desk.draw(0, ELSEWHERE)
+    desk.track("forward")
+    desk.widget.controls.last.value = 9
+    desk.go_to(6)
+    desk.boxes.selected_data = {list(desk.shown()).index((2, 6))}
+    desk.track("forward")
+    assert (desk.frames(1), desk.frames(2)) == (ALL[:7], ALL[:10])
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_deleted_object_does_not_live_on_in_the_next_one(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.boxes.selected_data = set(range(desk.boxes.nshapes))
+    desk.boxes.remove_selected()
+    desk.boxes.add_rectangles([layers.rectangle(2, ELSEWHERE, desk.image)])
+    desk.wait()
+    assert list(desk.shown()) == [(2, 2)]
 
 
 @pytest.mark.usefixtures("slow")
@@ -321,6 +362,41 @@ def test_save(desk: Desk, tmp_path: Path) -> None:
     assert_allclose(saved.get(1, 3).box_xyxy, desk.clip.truth_xyxy[3], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("typed", "kind", "saved"),
+    [
+        ("boxes", "JSON (*.json)", "boxes.json"),
+        ("boxes.csv", "JSON (*.json)", "boxes.csv"),
+        ("run.2", "Table (*.csv)", "run.2.csv"),
+    ],
+)
+def test_a_file_name_gets_the_ending_of_the_chosen_kind(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, kind: str, saved: str
+) -> None:
+    monkeypatch.setattr(
+        export.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), kind)
+    )
+    desk.draw(3)
+    desk.press("export")
+    assert desk.errors == []
+    assert formats.read(tmp_path / saved).drawn_frames(1) == [3]
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_a_completed_file_name_replaces_nothing_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, qtbot: Any, answer: str
+) -> None:
+    (tmp_path / "boxes.csv").write_text("old")
+    chosen = (str(tmp_path / "boxes"), "Table (*.csv)")
+    monkeypatch.setattr(export.QFileDialog, "getSaveFileName", lambda *_: chosen)
+    button = getattr(export.QMessageBox.StandardButton, answer)
+    monkeypatch.setattr(export.QMessageBox, "question", lambda *_: button)
+    parent = export.QWidget()
+    qtbot.addWidget(parent)
+    want = tmp_path / "boxes.csv" if answer == "Yes" else None
+    assert export.ask_path(parent, "clip.csv") == want
+
+
 def test_every_control_has_a_name_and_a_tool_tip(desk: Desk) -> None:
     for name in ("draw", "backward", "both", "forward", "stop", "export"):
         button = getattr(desk.widget.controls, name)
@@ -332,40 +408,11 @@ def test_every_control_has_a_name_and_a_tool_tip(desk: Desk) -> None:
         assert part.tooltip
 
 
-def drag(desk: Desk, *path: tuple[float, float], pause: Callable[[], None]) -> None:
-    """Press the mouse, move it along (y, x) points of the frame shown, pause, release it."""
-    layer, frame = desk.boxes, layers.current_frame(desk.image, desk.viewer.dims)
-    steps = ["mouse_press", *["mouse_move"] * (len(path) - 1), "mouse_release"]
-    calls = {
-        "mouse_press": mouse_press_callbacks,
-        "mouse_move": mouse_move_callbacks,
-        "mouse_release": mouse_release_callbacks,
-    }
-    for kind, (y, x) in zip(steps, [*path, path[-1]], strict=True):
-        event = SimpleNamespace(
-            type=kind,
-            position=(frame, y, x),
-            pos=(x, y),
-            is_dragging=kind == "mouse_move",
-            button=1,
-            modifiers=[],
-            dims_displayed=[1, 2],
-            dims_point=[frame, 0, 0],
-            view_direction=None,
-            handled=False,
-        )
-        if kind == "mouse_release":
-            pause()
-        calls[kind](layer, ReadOnlyWrapper(event, exceptions=("handled",)))
-    desk.qtbot.wait(20)
-
-
 @pytest.mark.usefixtures("slow")
 def test_drawing_and_moving_with_the_mouse_while_tracking(desk: Desk) -> None:
     desk.draw(0)
     desk.press("forward")
     wait_for_first_boxes(desk)
-    desk.widget._run.follow = False
     seen: list[int] = []
 
     def pause() -> None:
@@ -377,12 +424,153 @@ def test_drawing_and_moving_with_the_mouse_while_tracking(desk: Desk) -> None:
     desk.press("draw")
     drag(desk, (120, 200), (140, 230), (160, 240), pause=pause)
     assert seen[0] == seen[1]
+    assert layers.current_frame(desk.image, desk.viewer.dims) == 2
     assert desk.frames(2, "drawn") == [2]
     assert_allclose(desk.shown()[2, 2], [200.5, 120.5, 240.5, 160.5], atol=0.6)
     desk.boxes.mode = "select"
     before = desk.shown()[2, 2]
-    drag(desk, (140, 220), (145, 225), (150, 230), pause=lambda: None)
+    drag(desk, (140, 220), (145, 225), (150, 230))
     assert_allclose(desk.shown()[2, 2], before + 10, atol=0.6)
     desk.wait()
     assert desk.frames(1) == ALL
     assert desk.errors == desk.warnings == []
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("where", ["boxes layer", "own layer"])
+def test_following_waits_for_a_drag(desk: Desk, where: str) -> None:
+    desk.draw(0)
+    own = desk.viewer.add_shapes(ndim=3, name="mine")
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    assert desk.widget._run.follow
+    layer = desk.boxes if where == "boxes layer" else own
+    layer.mode = "add_rectangle"
+    before = desk.viewer.dims.current_step[0]
+    drag(desk, (120, 200), (140, 230), (160, 240), pause=lambda: desk.qtbot.wait(900), layer=layer)
+    assert desk.viewer.dims.current_step[0] == before
+    desk.wait()
+    assert desk.frames(1) == ALL
+    if layer is own:
+        assert own.nshapes == 1
+    else:
+        assert desk.frames(2, "drawn") == [before]
+
+
+def test_an_unfinished_polygon_counts_without_its_double_click(desk: Desk) -> None:
+    desk.widget.controls.last.value = 3
+    desk.press("draw")
+    desk.boxes.mode = "add_polygon"
+    x0, y0, x1, y1 = desk.clip.truth_xyxy[0] - 0.5
+    for y, x in [(y0, x0), (y0, x1), (y1, x1), (y1, x0)]:
+        for kind in ("mouse_press", "mouse_release", "mouse_move"):
+            mouse(desk.boxes, kind, (0, y, x))
+    mouse(desk.boxes, "mouse_move", (0, 5, 300))  # on the way to the button
+    desk.track("forward")
+    assert desk.errors == []
+    assert desk.frames(1) == ALL[:4]
+    assert_allclose(desk.shown()[1, 0], desk.clip.truth_xyxy[0], atol=1e-2)
+
+
+def test_boxes_that_cannot_be_used_are_told_of_in_a_run_too(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget._soon.setInterval(60_000)  # the run is the first to see it
+    desk.press("forward")
+    desk.boxes.add_rectangles([layers.rectangle(3, ELSEWHERE + 800, desk.image)])
+    desk.wait()
+    assert len(desk.warnings) == 1
+    assert "outside the frame" in desk.warnings[0]
+
+
+# -- several images, several widgets --
+
+
+def names_offered(desk: Desk) -> list[str]:
+    combo = desk.widget.controls.shapes.native
+    return [combo.itemText(k) for k in range(combo.count())]
+
+
+def test_every_clip_has_boxes_of_its_own(desk: Desk) -> None:
+    on, first = desk.widget.controls, desk.image
+    on.last.value = 3
+    desk.draw(0)
+    desk.track("forward")
+    other = desk.viewer.add_image(desk.clip.frames[::-1].copy(), name="other")
+    on.image.value = other
+    assert on.shapes.value is None
+    assert names_offered(desk) == ["new boxes layer"]
+    desk.draw(0, desk.clip.truth_xyxy[-1])
+    assert desk.boxes.name == "other boxes"
+    assert on.shapes.value is desk.boxes
+    on.last.value = 2
+    desk.track("forward")
+    assert (desk.frames(1), desk.widget.session.object_ids) == (ALL[:3], [1])
+    on.image.value = first
+    assert on.shapes.value is desk.boxes
+    assert names_offered(desk) == ["clip boxes"]
+    assert (desk.frames(1), desk.widget.session.object_ids) == (ALL[:4], [1])
+
+
+def test_the_layer_of_another_clip_is_not_taken_for_a_prompt(desk: Desk) -> None:
+    desk.draw(0)
+    desk.viewer.window.remove_dock_widget(desk.widget)  # so that no session is open
+    desk.viewer.add_image(desk.clip.frames, name="other")
+    desk.widget = OceanWidget(desk.viewer)
+    assert desk.image.name == "other"
+    assert names_offered(desk) == ["new boxes layer"]
+    desk.widget.shut_down()
+
+
+@pytest.mark.parametrize("renamed", ["image", "boxes"])
+def test_boxes_are_found_again_after_renaming(desk: Desk, renamed: str) -> None:
+    desk.draw(0)
+    boxes_layer = desk.boxes
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    (desk.image if renamed == "image" else boxes_layer).name = "renamed"
+    again = OceanWidget(desk.viewer)
+    assert again.session.layer is boxes_layer
+    assert again.session.tracks.drawn_frames(1) == [0]
+    again.shut_down()
+
+
+def test_two_widgets_share_the_boxes(desk: Desk) -> None:
+    second = OceanWidget(desk.viewer)
+    desk.viewer.window.add_dock_widget(second, name="Ocean again")
+    desk.draw(0)
+    assert second.session is desk.widget.session
+    desk.press("forward")
+    second.track("forward")
+    assert "tracked already" in desk.errors[0]
+    desk.wait()
+    desk.qtbot.wait(50)
+    assert desk.frames(1, "drawn") == [0]
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.widget = second
+    correct(desk, 1, 12, 1, 1)
+    assert second.session.tracks.drawn_frames(1) == [0, 12]
+
+
+def test_the_menu_finds_the_widget_of_the_demo(
+    make_napari_viewer: Any, clip: DemoClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "demo_clip", lambda: clip)
+    viewer = make_napari_viewer()
+    widget = demo.start_demo(viewer)
+    assert viewer.window.add_plugin_dock_widget("napari-ocean", "Ocean")[1] is widget
+    assert len(viewer.window.dock_widgets) == 1
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_range_stays_when_layers_come(desk: Desk) -> None:
+    on = desk.widget.controls
+    on.last.value = 12
+    desk.draw(0)
+    desk.press("forward")
+    desk.viewer.add_points(name="points")
+    desk.press("stop")
+    desk.wait()
+    desk.viewer.add_points(name="more points")
+    assert (on.first.value, on.last.value) == (0, 12)
+    desk.viewer.add_image(desk.clip.frames[:5], name="short")
+    on.image.value = desk.viewer.layers["short"]
+    assert (on.first.value, on.last.value) == (0, 4)
