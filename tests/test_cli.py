@@ -203,6 +203,14 @@ def test_wrong_usage_exits_with_2(args: list[str], capsys: pytest.CaptureFixture
     assert "usage: napari-ocean" in capsys.readouterr().err
 
 
+def test_a_walk_without_frames_is_an_error(
+    stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("track", stack, "--box", box_of(clip, 0), "--backward", code=1)
+    assert "No frame lies before the box on frame 0" in capsys.readouterr().err
+    assert not Path("ladybird.boxes.csv").exists()
+
+
 def test_files_are_not_replaced_unasked(
     stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,7 +226,9 @@ def test_files_are_not_replaced_unasked(
 
 def test_the_video_itself_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     tracks = Tracks()
-    tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    thing = tracks.add_object()
+    for frame in range(3):
+        tracks.draw(thing, frame, (4, 4, 30, 30))
     frames = np.zeros((3, 64, 64, 3), np.uint8)
     with no.open_video(frames) as video:
         preview.write(Path("a.mp4"), video, tracks)
@@ -254,7 +264,13 @@ def test_ctrl_c_keeps_what_is_done(clip: DemoClip, tmp_path: Path) -> None:
     np.save("long.npy", np.concatenate([clip.frames] * 20))
     command = [sys.executable, "-m", "napari_ocean", "track", "long.npy", "--box", box_of(clip, 0)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # a test run in the background ignores Ctrl-C, and its children would inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     shown = ""
