@@ -42,7 +42,7 @@ LITE = Preset(
     channels=96,
     tower_depth=3,
     separable=True,
-    # A second thread gains a quarter on an idle machine and loses a factor of 20 on a busy one,
+    # A second thread gains a fifth on an idle machine and loses a factor of 20 on a busy one,
     # where the small layers wait for it (docs/performance.md).
     cpu_threads=1,
 )
