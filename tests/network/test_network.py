@@ -15,14 +15,7 @@ from napari_ocean.network.grid import cell_centers, decode, score_size, search_p
 from napari_ocean.tracking import find_weights
 from tests.network.golden import RTOL, assert_golden, official_state, pixels
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The stored numbers are exact only single-threaded (fact sheet, section 8)."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
