@@ -17,7 +17,7 @@ from napari_ocean.errors import FormatError
 from napari_ocean.formats import csv, json, otb
 from napari_ocean.tracks import Tracks
 
-__all__ = ["check", "read", "supported", "write"]
+__all__ = ["check", "kinds", "read", "supported", "write"]
 
 
 class _Format(Protocol):
@@ -33,9 +33,14 @@ _ALL: tuple[_Format, ...] = (csv, json, otb)
 _FORMATS = {of.SUFFIX: of for of in _ALL}
 
 
+def kinds() -> dict[str, str]:
+    """Name of each format by its suffix, the default one first."""
+    return {suffix: of.NAME for suffix, of in _FORMATS.items()}
+
+
 def supported() -> str:
     """Tell the formats and their suffixes, for help texts and error messages."""
-    return ", ".join(f"{suffix} ({of.NAME})" for suffix, of in _FORMATS.items())
+    return ", ".join(f"{suffix} ({name})" for suffix, name in kinds().items())
 
 
 def check(path: str | os.PathLike[str], tracks: Tracks) -> None:

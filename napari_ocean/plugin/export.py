@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-FILE_KINDS = "Table (*.csv);;JSON (*.json);;Text (*.txt)"
+from napari_ocean import formats
 
 
 def ask_path(parent: QWidget, name: str) -> Path | None:
@@ -24,20 +23,21 @@ def ask_path(parent: QWidget, name: str) -> Path | None:
     Path or None
         None when the person has thought better of it.
     """
-    typed, kind = QFileDialog.getSaveFileName(parent, "Save boxes", name, FILE_KINDS)
+    endings = list(formats.kinds())
+    offered = ";;".join(
+        f"{title[0].upper()}{title[1:]} (*{ending})" for ending, title in formats.kinds().items()
+    )
+    typed, kind = QFileDialog.getSaveFileName(parent, "Save boxes", name, offered)
     if not typed:
         return None
     path = Path(typed)
-    if path.suffix.lower() in _endings(FILE_KINDS):
+    if path.suffix.lower() in endings:
         return path  # the dialog has asked already whether to replace it
-    path = path.with_name(path.name + (_endings(kind) or _endings(FILE_KINDS))[0])
+    chosen = next((ending for ending in endings if f"(*{ending})" in kind), endings[0])
+    path = path.with_name(path.name + chosen)
     if path.exists():
         question = f"{path.name} exists already. Replace it?"
         answer = QMessageBox.question(parent, "Save boxes", question)
         if answer != QMessageBox.StandardButton.Yes:
             return None
     return path
-
-
-def _endings(kinds: str) -> list[str]:
-    return re.findall(r"\*(\.\w+)", kinds)

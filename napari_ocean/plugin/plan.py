@@ -27,7 +27,7 @@ RULE = (
 """What :func:`plan` chooses, as the tool tip says it."""
 
 Key = tuple[int, int]
-"""Object id and frame."""
+"""Object id and frame: what identifies a box."""
 
 
 class Pending:

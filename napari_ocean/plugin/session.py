@@ -19,8 +19,8 @@ from psygnal import Signal
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers, prompts
-from napari_ocean.plugin.plan import Pending
-from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, Key, present
+from napari_ocean.plugin.plan import Key, Pending
+from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, present
 from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
 
 

@@ -13,13 +13,11 @@ from napari.layers import Image, Shapes
 from psygnal import Signal
 
 from napari_ocean.plugin import layers
+from napari_ocean.plugin.plan import Key
 from napari_ocean.tracks import Row, TrackBox, Tracks
 
 NEW_OBJECT = 0
 """Object id of a shape that was just drawn and belongs to nobody yet."""
-
-Key = tuple[int, int]
-"""Object id and frame: what identifies a box."""
 
 
 class BoxesView:

@@ -7,13 +7,14 @@ stays the caller's.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import BoxError, TracksError
 from napari_ocean.tracking.tracker import Session, Tracker, load_tracker
-from napari_ocean.tracks import ObjectPrediction, Source, State, Tracks
+from napari_ocean.tracks import ObjectPrediction, Prediction, Source, State, Tracks
 from napari_ocean.video import FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
@@ -61,20 +62,20 @@ def propagate(
     BoxError
         At the call: if a box to begin with is not a valid one on its frame.
     """
-    opened = not isinstance(video, FrameSource)
-    source: FrameSource = open_video(video) if opened else video
-    try:
+    with ExitStack() as cleanup:
+        source: FrameSource
+        if isinstance(video, FrameSource):
+            source = video
+        else:
+            source = open_video(video)
+            cleanup.callback(source.close)
         frames = _frames(len(source), start, stop, reverse=reverse)
         seeds = _seeds(tracks, frames, object_ids)
         for object_id, of in seeds.items():
             for frame, box in of.items():
                 _check_seed(source, object_id, frame, box)
         tracker = tracker or load_tracker()
-    except BaseException:
-        if opened:
-            source.close()
-        raise
-    return _walk(source, frames, seeds, tracker, close=opened)
+        return _walk(source, frames, seeds, tracker, cleanup.pop_all())
 
 
 def _walk(
@@ -82,36 +83,28 @@ def _walk(
     frames: range,
     seeds: dict[int, dict[int, FloatArray]],
     tracker: Tracker,
-    *,
-    close: bool,
+    cleanup: ExitStack,
 ) -> Predictions:
     sessions: dict[int, Session] = {}
     first = frames.index(min((f for of in seeds.values() for f in of), key=frames.index))
-    try:
+    with cleanup:
         for frame in frames[first:]:
             image = source.frame(frame)
             for object_id, of in seeds.items():
                 if frame in of:
                     sessions[object_id] = tracker.start(image, of[frame])
-                    yield ObjectPrediction(
-                        object_id=object_id,
-                        frame=frame,
-                        box_xyxy=of[frame],
-                        score=1.0,
-                        state=State.FOUND,
-                    )
+                    found = Prediction(box_xyxy=of[frame], score=1.0, state=State.FOUND)
                 elif object_id in sessions:
                     found = sessions[object_id].step(image)
-                    yield ObjectPrediction(
-                        object_id=object_id,
-                        frame=frame,
-                        box_xyxy=found.box_xyxy,
-                        score=found.score,
-                        state=found.state,
-                    )
-    finally:
-        if close:
-            source.close()
+                else:
+                    continue
+                yield ObjectPrediction(
+                    object_id=object_id,
+                    frame=frame,
+                    box_xyxy=found.box_xyxy,
+                    score=found.score,
+                    state=found.state,
+                )
 
 
 def _frames(length: int, start: int, stop: int | None, *, reverse: bool) -> range:

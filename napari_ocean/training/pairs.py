@@ -138,7 +138,8 @@ class PairSource:
             reach = max(int(len(video) * settings.video_reach), 1)
             i = int(rng.integers(len(video)))
             j = int(np.clip(i + rng.integers(-reach, reach + 1), 0, len(video) - 1))
-            return tuple((frame.pixels, frame.boxes[0]) for frame in (video[i], video[j]))  # type: ignore[return-value]  # of two
+            first, second = video[i], video[j]
+            return (first.pixels, first.boxes[0]), (second.pixels, second.boxes[0])
         if images.tiny and draw < settings.video_share + settings.mosaic_share:
             view = self._mosaic(rng)
         else:

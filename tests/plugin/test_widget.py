@@ -29,7 +29,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     step = Session.step
 
-    def slowly(self, frame):  # type: ignore[no-untyped-def]
+    def slowly(self, frame):
         sleep(0.1)
         return step(self, frame)
 
