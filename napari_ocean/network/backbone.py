@@ -7,6 +7,7 @@ Both turn a 127 px template crop into 15x15 cells and a 255 / 271 / 287 px searc
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -103,17 +104,26 @@ class ResNet50(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of the Siamese branch, ``(N, 1024, 31, 31)`` for a 255 px crop."""
-        features: Tensor = self.layer3(self._shared(x))
-        return features
+        return self.deep(self.shallow(x))
+
+    def deep(self, features: Tensor) -> Tensor:
+        """The last stage of the Siamese branch."""
+        deep: Tensor = self.layer3(features)
+        return deep
+
+    def deep_parameters(self) -> Iterator[nn.Parameter]:
+        """Weights of :meth:`deep`."""
+        return self.layer3.parameters()
 
     def online_features(self, x: Tensor) -> Tensor:
         """Features of the online branch, ``(N, 1024, 13, 13)`` for a 224 px sample."""
         if self.layeronline is None:
             raise ValueError("this network was built without the online branch")
-        features: Tensor = self.layeronline(self._shared(x))
+        features: Tensor = self.layeronline(self.shallow(x))
         return features
 
-    def _shared(self, x: Tensor) -> Tensor:
+    def shallow(self, x: Tensor) -> Tensor:
+        """The stages that both branches share."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.max_pool2d(x, 3, 2, 1)
         features: Tensor = self.layer2(self.layer1(x))
@@ -186,11 +196,23 @@ class EfficientNetLite0(nn.Module):
         Cell ``j`` of the padded convolutions sits at pixel ``8 j``; dropping the first row and
         column leaves Ocean's grid (:mod:`napari_ocean.network.grid`) exactly.
         """
+        return self.deep(self.shallow(x))
+
+    def shallow(self, x: Tensor) -> Tensor:
+        """Stem and blocks up to stride 8."""
         x = F.relu6(self.stem((x - 127) / 128), inplace=True)
         for block in self.blocks[: self.blocks_stride8]:
             x = block(x)
-        fine = x
+        return x
+
+    def deep(self, fine: Tensor) -> Tensor:
+        """The deeper blocks, and both depths together."""
+        x = fine
         for block in self.blocks[self.blocks_stride8 :]:
             x = block(x)
         coarse = F.interpolate(x, size=fine.shape[-2:], mode="bilinear", align_corners=False)
         return torch.cat([fine, coarse], dim=1)[..., 1:, 1:]
+
+    def deep_parameters(self) -> Iterator[nn.Parameter]:
+        """Weights of :meth:`deep`."""
+        return self.blocks[self.blocks_stride8 :].parameters()

@@ -63,6 +63,8 @@ class PairSettings:
     """Pairs without colour."""
     blur_share: float = 0.2
     """Crops blurred, by defocus or motion."""
+    coarse_share: float = 0.15
+    """Pairs of both crops as a small, distant target gives them: few pixels, blown up."""
     noise_share: float = 0.15
     """Crops with sensor noise or compression."""
 
@@ -211,6 +213,9 @@ class PairSource:
         settings = self.settings
         if rng.random() < settings.gray_share:
             template, search = _gray(template), _gray(search)
+        if rng.random() < settings.coarse_share:
+            factor = rng.uniform(1.5, 4.5)
+            template, search = _coarsen(template, factor), _coarsen(search, factor)
         common = _ColorChange(rng, settings.color)
         crops = []
         for crop in (template, search):
@@ -296,6 +301,13 @@ class _ColorChange:
     def __call__(self, levels: FloatArray) -> FloatArray:
         curved = 255 * (np.clip(levels, 0, 255) / 255) ** self.gamma
         return np.asarray((curved - 128) * self.gain + 128 + self.offset)
+
+
+def _coarsen(crop: Image, factor: float) -> Image:
+    side_px = crop.shape[0]
+    few = round(side_px / factor)
+    small = cv2.resize(crop, (few, few), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (side_px, side_px)).astype(np.uint8, copy=False)
 
 
 def _blur(rng: np.random.Generator, crop: Image) -> Image:

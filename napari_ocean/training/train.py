@@ -65,9 +65,12 @@ class TrainSettings:
     """Linear rise of the rate; then it falls along a cosine to a hundredth."""
     clip: float = 5.0
     """Largest gradient norm (released: none)."""
+    deep_rate: float = 0.0
+    """Rate of the backbone's deeper half, as a share of ``learning_rate``; 0 leaves it frozen
+    like its shallow half (released: 0.1 from the tenth epoch of fifty)."""
     backbone_dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Number format of the frozen backbone; bfloat16 takes a quarter of the time on CPUs that
-    have it, and its rounding is far under what the heads learn to bear."""
+    """Number format of the backbone's frozen part; bfloat16 takes a quarter of the time on CPUs
+    that have it, and its rounding is far under what the heads learn to bear."""
     ema: float = 0.998
     """Decay of the running average of the weights, which is what is saved (released: none)."""
     save_every: int = 200
@@ -101,18 +104,23 @@ class Training:
         self.step = 0
         self.provenance: dict[str, Any] = {}
         self.net = OceanNet(PRESETS[settings.preset]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
+        deep = [*self.net.backbone.deep_parameters()]
         self.net.backbone.requires_grad_(False)
+        for parameter in deep:
+            parameter.requires_grad_(settings.deep_rate > 0)
         # boxes begin at the size of an average target, not at e px
         nn.init.constant_(self.net.box_head.bias, math.log(TEMPLATE_PX / 4))
         self.average = copy.deepcopy(self.net)
+        heads = [p for n, p in self.net.named_parameters() if not n.startswith("backbone.")]
+        groups = [{"params": heads, "share": 1.0}]
+        if settings.deep_rate > 0:
+            groups.append({"params": deep, "share": settings.deep_rate})
         self.optimizer = torch.optim.AdamW(
-            [p for p in self.net.parameters() if p.requires_grad],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
+            groups, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
     def train_mode(self) -> None:
-        """Train all but the frozen backbone, whose statistics stay those of ImageNet."""
+        """Train mode for all but the backbone, whose statistics stay those of ImageNet."""
         self.net.train()
         self.net.backbone.eval()
 
@@ -161,31 +169,36 @@ def _same_network(weights: Path, net: OceanNet) -> OceanNet:
     return earlier
 
 
-class _FrozenBackbone:
-    """The backbone without gradients, a few crops at a time (they stay in the CPU's cache)."""
+class _Frozen:
+    """The frozen part, without gradients, a few crops at a time (they stay in the CPU's cache)."""
 
     crops_at_once = 4
 
     def __init__(self, training: Training) -> None:
         self.dtype = getattr(torch, training.settings.backbone_dtype)
-        self.backbone = copy.deepcopy(training.net.backbone).to(self.dtype).eval()
+        backbone = copy.deepcopy(training.net.backbone).to(self.dtype).eval()
+        self.part = backbone.shallow if training.settings.deep_rate > 0 else backbone
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> Tensor:
         """Features of ``(N, H, W, 3)`` uint8 crops, float32."""
         x = crops.permute(0, 3, 1, 2).to(self.dtype)
-        return torch.cat([self.backbone(part) for part in x.split(self.crops_at_once)]).float()
+        return torch.cat([self.part(part) for part in x.split(self.crops_at_once)]).float()
 
 
-class _Heads(nn.Module):
-    """Everything after the backbone as one module, for DistributedDataParallel."""
+class _Trained(nn.Module):
+    """Everything that is trained as one module, for DistributedDataParallel."""
 
-    def __init__(self, net: OceanNet) -> None:
+    def __init__(self, training: Training) -> None:
         super().__init__()
-        self.net = net
+        self.net = training.net
+        self.deep = training.settings.deep_rate > 0
 
     def forward(self, template: Tensor, search: Tensor) -> OceanOutput:
-        return self.net.match(search, self.net.encode(template))
+        if self.deep:
+            template, search = self.net.backbone.deep(template), self.net.backbone.deep(search)
+        output: OceanOutput = self.net.match(search, self.net.encode(template))
+        return output
 
 
 class _Batches:
@@ -307,17 +320,17 @@ def _provenance(data: Path, start: Path | None) -> dict[str, Any]:
 
 def _loop(training: Training, loader: DataLoader[Any], out: Path, *, rank: int, world: int) -> None:
     settings = training.settings
-    backbone = _FrozenBackbone(training)
-    heads: nn.Module = _Heads(training.net)
+    frozen = _Frozen(training)
+    trained: nn.Module = _Trained(training)
     if world > 1:
-        heads = DistributedDataParallel(heads, broadcast_buffers=False)
+        trained = DistributedDataParallel(trained, broadcast_buffers=False)
     training.train_mode()
     meter = _Meter(settings, out / "metrics.jsonl")
     for templates, crops, boxes, present in loader:
         meter.received()
         for group in training.optimizer.param_groups:
-            group["lr"] = settings.rate(training.step)
-        losses = joint_loss(heads(backbone(templates), backbone(crops)), boxes, present)
+            group["lr"] = settings.rate(training.step) * group["share"]
+        losses = joint_loss(trained(frozen(templates), frozen(crops)), boxes, present)
         if not torch.isfinite(losses.total):
             raise DataError(f"The loss is {losses.total.item()} at step {training.step}; stopped.")
         training.optimizer.zero_grad()

@@ -154,3 +154,19 @@ def test_imagenet_resnet_fits_and_takes_raw_bgr(shared_data) -> None:
     with torch.inference_mode():
         got = net.bn1(net.conv1(rgb.flip(1)))
     torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-3)
+
+
+def test_the_deep_half_of_the_backbone_learns_only_when_asked(shards, lite0_file, tmp_path) -> None:
+    start = Training(TINY).net
+    load_backbone(start.backbone, lite0_file)
+    for rate in (0.0, 0.1):
+        settings = replace(TINY, deep_rate=rate, ema=0.0)
+        out = train(settings, shards, tmp_path / str(rate), backbone=lite0_file, workers=0)
+        trained = load_network(out)
+        deep = start.backbone.blocks_stride8
+        for i, (before, after) in enumerate(
+            zip(start.backbone.blocks, trained.backbone.blocks, strict=True)
+        ):
+            moved = (before.project.weight - after.project.weight).abs().max()
+            rounding = 1e-3 * before.project.weight.abs().max()  # weights are saved as float16
+            assert (moved > rounding) == (rate > 0 and i >= deep), i
