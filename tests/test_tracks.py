@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ocean.errors import BoxError, TracksError
-from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
+from napari_ocean.tracks import (
+    ABSENT,
+    BoxChange,
+    Change,
+    ObjectPrediction,
+    Source,
+    State,
+    TrackBox,
+    Tracks,
+    merged,
+    spans,
+)
 
 BOX = (0, 0, 10, 10)
 OTHER = np.array([1.0, 1, 12, 12])
@@ -60,7 +73,7 @@ def test_drawing_replaces_whatever_stood_there() -> None:
     tracks.merge(predicted(1, 1))
     tracks.draw(1, 1, BOX)
     tracks.draw(1, 1, (5, 5, 9, 9))
-    assert tracks.get(1, 1).source is Source.DRAWN
+    assert tracks.get(1, 1).source is Source.CORRECTED
     assert tracks.get(1, 1).box_xyxy.tolist() == [5, 5, 9, 9]
     assert len(tracks) == 1
 
@@ -117,7 +130,7 @@ def test_rows_are_ordered_and_what_was_drawn_stays(script: list[tuple[int, int, 
     keys = [(row.object_id, row.frame) for row in rows]
     assert keys == sorted({(object_id, frame) for object_id, frame, _ in script})
     assert len(tracks) == len(rows)
-    assert {key for key, row in zip(keys, rows, strict=True) if row.box.source == "drawn"} == drawn
+    assert {key for key, row in zip(keys, rows, strict=True) if row.box.is_keyframe} == drawn
     assert all(row.label == f"o{row.object_id}" for row in rows)
 
 
@@ -133,3 +146,44 @@ def test_a_box_that_is_no_box_is_never_kept(box: list[float]) -> None:
     with pytest.raises(BoxError, match="four finite numbers"):
         tracks.put(thing, 0, TrackBox(np.array(box, dtype=float)))
     assert len(tracks) == 0
+
+
+cells = st.sampled_from(
+    [None, ABSENT]
+    + [TrackBox(OTHER, 0.3, State.LOST, of, hidden) for of in Source for hidden in (False, True)]
+)
+
+
+@given(cells, st.sampled_from([Source.TRACKED, Source.INTERPOLATED]))
+def test_the_merge_rule(old: TrackBox | None, source: Source) -> None:
+    new = TrackBox(np.array([2.0, 2, 9, 9]), 0.8, State.FOUND, source, fine=False)
+    now = merged(old, new)
+    if old is ABSENT or (old is not None and old.is_keyframe):
+        assert now is old
+    else:
+        assert (now.box_xyxy is new.box_xyxy, now.score, now.source) == (True, 0.8, source)
+        assert now.occluded == (old is not None and old.occluded)
+        assert merged(now, new) == now or now.occluded  # once more changes nothing
+
+
+def test_every_change_is_told_once_with_what_stood_there() -> None:
+    tracks = Tracks()
+    told: list[Change] = []
+    tracks.watch(told.append)
+    tracks.draw(tracks.add_object(), 2, BOX)
+    box = tracks.get(1, 2)
+    tracks.put(1, 2, ABSENT)
+    tracks.put(1, 2, ABSENT)  # nothing new
+    tracks.delete_object(1)
+    assert [of.after for of in told[1:]] == [box, ABSENT, None, None]
+    assert told[2] == BoxChange(1, 2, box, ABSENT)
+    copy = tracks.copy()
+    copy.add_object()
+    assert len(told) == 5
+
+
+@given(st.sets(st.integers(0, 30)))
+def test_spans_are_maximal_and_cover(frames: set[int]) -> None:
+    found = spans(frames)
+    assert [k for span in found for k in span] == sorted(frames)
+    assert all(a.stop < b.start for a, b in pairwise(found))

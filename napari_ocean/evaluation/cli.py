@@ -3,69 +3,212 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from napari_ocean.errors import ConfigError
-from napari_ocean.evaluation.metrics import success_auc, success_rate
-from napari_ocean.evaluation.protocols import annotate, one_pass
-from napari_ocean.evaluation.report import Result, as_json, as_markdown, read_peers
-from napari_ocean.evaluation.sequences import Sequence, find_sequences
+from napari_ocean.evaluation import effort, plots, report
+from napari_ocean.evaluation.datasets import DATASETS, find_sequences
+from napari_ocean.evaluation.datasets import Sequence as Clip
+from napari_ocean.evaluation.datasets.textfiles import write_lines
+from napari_ocean.evaluation.provenance import identity
+from napari_ocean.evaluation.runs import in_processes, missing, start_up
+from napari_ocean.evaluation.runs import run as run_job
+from napari_ocean.evaluation.store import Store
+from napari_ocean.evaluation.trackers import ABLATIONS, TRACKERS, TrackerSpec
 
-if TYPE_CHECKING:
-    from napari_ocean.tracking import Tracker
+Number = bool | float | int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``napari-ocean evaluate``."""
-    parser.add_argument("root", type=Path, help="folder of sequences: img/ and groundtruth.txt")
-    parser.add_argument("--model", default="lite", help="preset or weights file")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("root", type=Path, help="folder of the dataset")
     parser.add_argument(
+        "--dataset", default="folder", choices=list(DATASETS), help="its layout (default: folder)"
+    )
+    parser.add_argument(
+        "--tracker",
+        action="append",
+        choices=list(TRACKERS),
+        metavar="NAME",
+        help=f"again for more, side by side: {', '.join(TRACKERS)} (default: ocean)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="keep results, report and curves")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="sequences at a time")
+    parser.add_argument("--no-curves", action="store_true", help="do without matplotlib")
+    parser.add_argument(
+        "--effort", action="store_true", help="measure the work of labelling instead"
+    )
+    ours = parser.add_argument_group("the tracker ocean")
+    ours.add_argument("--model", default="lite", help="preset or weights file")
+    ours.add_argument("--device", default="auto")
+    ours.add_argument("--settings", metavar="NAME", help="the released settings, such as VOT2019")
+    ours.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting"
     )
-    parser.add_argument("--json", type=Path, help="also write every number here")
+    ours.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PART",
+        help=f"one more row, without a part: {', '.join(ABLATIONS)}",
+    )
+    parser.add_argument("--nano", default="", metavar="DIR", help="folder of NanoTrack's files")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate and print a Markdown table; ``peers.json`` in the folder adds columns."""
-    from napari_ocean.tracking import Tracker, load_tracker, settings_from
-
-    sequences = find_sequences(args.root)
-    tracker = load_tracker(args.model, device=args.device)
-    changes = dict(_assignment(text) for text in args.set)
-    tracker = Tracker(tracker.net, settings_from(changes, tracker.settings))
-    results = [
-        evaluate(tracker, sequence)
-        for sequence in tqdm(sequences, desc="sequences", file=sys.stderr)
-    ]
-    peers = args.root / "peers.json"
-    sys.stdout.write(as_markdown(results, read_peers(peers) if peers.is_file() else None) + "\n")
-    if args.json is not None:
-        args.json.write_text(as_json(results))
+    """Evaluate and print a report; with ``--out``, what is done already is not done again."""
+    specs = _specs(args)
+    if args.processes < 1:
+        raise ConfigError(f"--processes is {args.processes}; it must be at least 1.")
+    if args.out is not None and not args.no_curves:
+        plots.require_matplotlib()
+    sequences = find_sequences(args.root, args.dataset)
+    identities = {label: identity(spec) for label, spec in specs.items()}
+    with _folder(args.out) as folder:
+        store = Store(folder, args.dataset)
+        for label, what in identities.items():
+            store.claim(label, what)
+        if args.effort:
+            text = _effort(args, list(specs.values()), sequences, store)
+        else:
+            text = _one_pass(args, specs, identities, sequences, store)
+    sys.stdout.write(text)
     return 0
 
 
-def evaluate(tracker: Tracker, sequence: Sequence) -> Result:
-    """Run both protocols over one sequence."""
-    with sequence.open() as video:
-        once = one_pass(tracker.start, video, sequence.truth_xyxy)
-        helped = annotate(tracker.start, video, sequence.truth_xyxy)
-    return Result(
-        sequence=sequence.name,
-        frames=len(once.ious),
-        auc=success_auc(once.ious),
-        ao=float(once.ious.mean()),
-        sr50=success_rate(once.ious, 0.5),
-        corrections=helped.corrections,
-        fps=once.fps,
-    )
+def _one_pass(
+    args: argparse.Namespace,
+    specs: Mapping[str, TrackerSpec],
+    identities: Mapping[str, Mapping[str, Any]],
+    sequences: Sequence[Clip],
+    store: Store,
+) -> str:
+    start_ups = {label: start_up(label, spec, sequences[0], store) for label, spec in specs.items()}
+    _track(specs, sequences, store, args.processes)
+    scored = [s for s in sequences if np.isfinite(s.truth_xyxy[1:]).all(axis=1).any()]
+    if not scored:
+        return f"The results are in {store.folder}; there are no true boxes to score them by.\n"
+    whole = report.collect(args.dataset, str(args.root), identities, start_ups, scored, store)
+    text = report.as_markdown(whole, _peers(args.root))
+    if args.out is not None:
+        write_lines(args.out / "report.md", text.splitlines())
+        write_lines(args.out / "report.json", [report.as_json(whole)])
+        if not args.no_curves:
+            plots.write_curves(whole, args.out)
+    return text
 
 
-def _assignment(text: str) -> tuple[str, bool | float | int]:
+def _track(
+    specs: Mapping[str, TrackerSpec], sequences: Sequence[Clip], store: Store, processes: int
+) -> None:
+    jobs = missing(specs, sequences, store)
+    total = sum(len(sequence) for sequence in sequences) * len(specs)
+    left = sum(len(sequence) * len(trackers) for trackers, sequence, _ in jobs)
+    with tqdm(
+        total=total, initial=total - left, unit=" frames", desc="tracked", file=sys.stderr
+    ) as bar:
+        for tracked in in_processes(run_job, jobs, processes):
+            bar.update(tracked)
+
+
+def _effort(
+    args: argparse.Namespace,
+    specs: Sequence[TrackerSpec],
+    sequences: Sequence[Clip],
+    store: Store,
+) -> str:
+    jobs = [
+        (plan, sequence, bound)
+        for sequence in sequences
+        for plan in effort.default_plans(specs)
+        for bound in effort.BOUNDS
+    ]
+    by_name = {s.name: s for s in sequences}
+    left = [(p, s, b) for p, s, b in jobs if store.kept(_kind(b), p.label, s) is None]
+    with tqdm(
+        total=len(jobs), initial=len(jobs) - len(left), desc="labelled", file=sys.stderr
+    ) as bar:
+        for done in in_processes(effort.measure, left, args.processes):
+            store.keep(_kind(done.bound), done.label, by_name[done.sequence], asdict(done))
+            bar.update()
+    efforts = []
+    for plan, sequence, bound in jobs:
+        kept = store.kept(_kind(bound), plan.label, sequence) or {}
+        fields = {k: v for k, v in kept.items() if k in effort.Effort.__slots__}
+        efforts.append(effort.Effort(**fields))
+    text = effort.as_markdown(efforts) + "\n"
+    if peers := _peers(args.root):
+        text += "\n" + report.peers_corrections(peers, by_name) + "\n"
+    if args.out is not None:
+        write_lines(args.out / "effort.md", text.splitlines())
+        write_lines(args.out / "effort.json", [json.dumps([asdict(e) for e in efforts])])
+        if not args.no_curves:
+            plots.write_effort(effort.points(efforts), args.out)
+    return text
+
+
+def _peers(root: Path) -> report.Peers:
+    """What trackers reached elsewhere on the sequences of a folder, where it says so."""
+    path = root / "peers.json"
+    return report.read_peers(path) if path.is_file() else {}
+
+
+def _kind(bound: float) -> str:
+    return f"effort/{bound:g}"
+
+
+@contextmanager
+def _folder(out: Path | None) -> Iterator[Path]:
+    """Where results go: a folder that stays, or one that goes when the report is printed."""
+    if out is not None:
+        if out.exists() and not out.is_dir():
+            raise ConfigError(f"{out} is a file; choose another --out.")
+        yield out
+        return
+    with TemporaryDirectory(prefix="napari-ocean-") as folder:
+        yield Path(folder)
+
+
+def _specs(args: argparse.Namespace) -> dict[str, TrackerSpec]:
+    """The trackers to measure, by the name of their row and folder."""
+    names = list(dict.fromkeys(args.tracker or ["ocean"]))
+    if "ocean" not in names and (args.settings or args.set or args.without):
+        raise ConfigError("--settings, --set and --without are for the tracker ocean.")
+    specs = []
+    for name in names:
+        if name == "ocean":
+            whole = TrackerSpec(model=args.model, device=args.device, settings=_settings(args))
+            specs.append(whole)
+            specs += [replace(whole, without=tuple(part.split(","))) for part in args.without]
+        else:
+            specs.append(TrackerSpec(name=name, nano_folder=args.nano))
+    return {spec.label: spec for spec in specs}
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Number]:
+    released: dict[str, Number] = {}
+    if args.settings is not None:
+        from napari_ocean.tracking import RELEASED
+
+        if args.settings not in RELEASED:
+            raise ConfigError(
+                f"There is no --settings {args.settings}; known: {', '.join(RELEASED)}."
+            )
+        released = asdict(RELEASED[args.settings])
+    return {**released, **dict(_assignment(text) for text in args.set)}
+
+
+def _assignment(text: str) -> tuple[str, Number]:
     name, _, value = text.partition("=")
     words = {"true": True, "false": False}
     try:

@@ -17,7 +17,7 @@ from napari_ocean.errors import FormatError
 from napari_ocean.formats import csv, json, otb
 from napari_ocean.tracks import Tracks
 
-__all__ = ["check", "kinds", "read", "supported", "write"]
+__all__ = ["check", "kinds", "read", "replace_text", "supported", "write"]
 
 
 class _Format(Protocol):
@@ -115,7 +115,7 @@ def write(path: str | os.PathLike[str], tracks: Tracks) -> None:
     path = Path(path)
     text = _dumps(path, tracks)
     try:
-        _replace(path, text)
+        replace_text(path, text)
     except OSError as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
     except UnicodeEncodeError as error:
@@ -137,7 +137,7 @@ def _dumps(path: Path, tracks: Tracks) -> str:
         raise FormatError(f"{path}: {error}") from error
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Write ``text`` beside ``path``, flush it to disk and move it there in one step."""
     target = path.resolve()  # through a symbolic link, so that the link stays one
     part = target.with_name(f".{token_hex(8)}.part")

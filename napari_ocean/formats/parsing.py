@@ -9,16 +9,20 @@ from typing import TypeVar
 
 import numpy as np
 
-from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import FormatError
-from napari_ocean.tracks import Row, TrackBox, Tracks
+from napari_ocean.tracks import Cell, Row, TrackBox, Tracks
+
+MAX_FRAME = 5_000_000
+"""A range of absent frames that goes on beyond this (two days of film) is a slip of the pen."""
 
 _Enum = TypeVar("_Enum", bound=StrEnum)
 
 
 def number(value: object, name: str) -> float:
     """Finite float from a number or its text."""
+    if type(value) is float and math.isfinite(value):  # nearly always, in the native format
+        return value
     try:
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             result = float(value)
@@ -48,13 +52,14 @@ def choice(value: object, kind: type[_Enum], name: str) -> _Enum:
 
 def box(values: Sequence[object], names: Sequence[str], *, wh: bool) -> FloatArray:
     """Box ``xyxy`` from four values: ``x, y, width, height`` if ``wh``, else two corners."""
-    four = np.array([number(value, name) for value, name in zip(values, names, strict=True)])
-    with np.errstate(over="ignore"):
-        box_xyxy = boxes.from_xywh(four) if wh else four
-    if not _is_box(box_xyxy):
+    four = [number(value, name) for value, name in zip(values, names, strict=True)]
+    x0, y0, x1, y1 = four
+    if wh:
+        x1, y1 = x0 + x1, y0 + y1
+    if not _is_box(x0, y0, x1, y1):
         shown = ", ".join(f"{value:g}" for value in four)
         raise FormatError(f"({shown}) is not a box: its width or height is negative or too large.")
-    return box_xyxy
+    return np.array([x0, y0, x1, y1])
 
 
 def score(value: object) -> float:
@@ -65,18 +70,27 @@ def score(value: object) -> float:
     return result
 
 
-def put(tracks: Tracks, object_id: int, frame: int, track_box: TrackBox) -> None:
-    """Add a box that must be the first of its object on its frame."""
-    if tracks.get(object_id, frame) is not None:
-        raise FormatError(f"object {object_id} has a second box on frame {frame}.")
-    tracks.put(object_id, frame, track_box)
+def switch(value: object, name: str) -> bool:
+    """Yes or no from 1 or 0, or from true or false as some programs write."""
+    text = str(value).strip().lower()
+    if text not in ("0", "1", "false", "true"):
+        raise FormatError(f"{name} should be 0 or 1, not {_shown(value)}.")
+    return text in ("1", "true")
+
+
+def put(tracks: Tracks, object_id: int, frame: int, cell: Cell) -> None:
+    """Add a box or an absent mark that must be the first of its object on its frame."""
+    if tracks.cell(object_id, frame) is not None:
+        what = "second box" if isinstance(cell, TrackBox) else "second box or mark"
+        raise FormatError(f"object {object_id} has a {what} on frame {frame}.")
+    tracks.put(object_id, frame, cell)
 
 
 def checked_rows(tracks: Tracks) -> list[Row]:
     """All rows to be written, of which each can be read back."""
     rows = list(tracks.rows())
     for row in rows:
-        if not _is_box(row.box.box_xyxy) or not 0 <= row.box.score <= 1:
+        if not _is_box(*row.box.box_xyxy.tolist()) or not 0 <= row.box.score <= 1:
             raise FormatError(
                 f"object {row.object_id} has a box or score on frame {row.frame} that is not "
                 f"finite or not in range; delete that box."
@@ -84,10 +98,8 @@ def checked_rows(tracks: Tracks) -> list[Row]:
     return rows
 
 
-def _is_box(box_xyxy: FloatArray) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        wh = boxes.size(box_xyxy)
-    return bool(np.isfinite(box_xyxy).all() and np.isfinite(wh).all() and (wh >= 0).all())
+def _is_box(x0: float, y0: float, x1: float, y1: float) -> bool:
+    return 0 <= x1 - x0 < math.inf and 0 <= y1 - y0 < math.inf  # False for NaN
 
 
 def _shown(value: object) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import BoxError, TracksError
 from napari_ocean.tracking.tracker import Session, Tracker, load_tracker
-from napari_ocean.tracks import ObjectPrediction, Prediction, Source, State, Tracks
+from napari_ocean.tracks import ObjectPrediction, Prediction, State, Tracks
 from napari_ocean.video import FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
@@ -33,7 +34,7 @@ def propagate(
     """Track objects from the boxes that a person drew.
 
     Each object begins at the first drawn box met on the way (or at its box of any kind on the
-    very first frame), and begins anew at every further drawn box.
+    very first frame), begins anew at every further drawn box, and ends where it is marked absent.
 
     Parameters
     ----------
@@ -74,14 +75,16 @@ def propagate(
         for object_id, of in seeds.items():
             for frame, box in of.items():
                 _check_seed(source, object_id, frame, box)
+        absent = {k: frozenset(chain.from_iterable(tracks.absent_spans(k))) for k in seeds}
         tracker = tracker or load_tracker()
-        return _walk(source, frames, seeds, tracker, cleanup.pop_all())
+        return _walk(source, frames, seeds, absent, tracker, cleanup.pop_all())
 
 
 def _walk(
     source: FrameSource,
     frames: range,
     seeds: dict[int, dict[int, FloatArray]],
+    absent: dict[int, frozenset[int]],
     tracker: Tracker,
     cleanup: ExitStack,
 ) -> Predictions:
@@ -94,6 +97,9 @@ def _walk(
                 if frame in of:
                     sessions[object_id] = tracker.start(image, of[frame])
                     found = Prediction(box_xyxy=of[frame], score=1.0, state=State.FOUND)
+                elif frame in absent[object_id]:
+                    sessions.pop(object_id, None)
+                    continue
                 elif object_id in sessions:
                     found = sessions[object_id].step(image)
                 else:
@@ -129,7 +135,7 @@ def _seeds(
             box = tracks.get(object_id, frame)
             if box is None or frame not in frames:
                 continue
-            if box.source is Source.DRAWN or frame == frames[0]:
+            if box.is_keyframe or frame == frames[0]:
                 of[frame] = box.box_xyxy
         if of:
             seeds[object_id] = of

@@ -1,69 +1,194 @@
-"""Where a frame's time goes: each stage of one step on its own, medians in ms.
-
-Run it with ``python tests/benchmarks/stages.py [--model lite]``.
-"""
+"""Where a frame's time goes, and what tracking costs beside the bare network."""
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
+import itertools
+import tempfile
+from fractions import Fraction
+from pathlib import Path
 
+import av
 import numpy as np
 import torch
 
-from napari_ocean.demo import demo_clip
-from napari_ocean.tracking import load_tracker
-from napari_ocean.tracking.crop import crop_patch
+from napari_ocean import boxes
+from napari_ocean.demo import DemoClip, demo_clip
+from napari_ocean.network.grid import decode
+from napari_ocean.tracking import Tracker, load_tracker, propagate, siamese
+from napari_ocean.tracking.crop import context_side, crop_patch
+from napari_ocean.tracks import ObjectPrediction, State, Tracks
+from napari_ocean.video import FrameSource, open_video
+from tests.benchmarks.measure import Work, clock, interleaved, table
 
-REPEATS = 50
-
-
-def median_ms(work: Callable[[], object]) -> float:
-    """Median time of a piece of work, after two runs to warm up."""
-    seconds = []
-    for _ in range(REPEATS + 2):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(seconds[2:]))
+LAYER_BATCH = 12
+"""Boxes that the plugin writes at once: what it finds in 0.4 s."""
 
 
-@torch.inference_mode()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="lite")
-    tracker = load_tracker(parser.parse_args().model, device="cpu")
+def run(args: argparse.Namespace) -> None:
+    """Print the stages, then a step and the whole way from the film against the bare forward."""
+    tracker = load_tracker(args.model, device=args.device)
+    if tracker.device.type == "cpu" and tracker.net.preset.cpu_threads is not None:
+        torch.set_num_threads(tracker.net.preset.cpu_threads)
+    clip = demo_clip()
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        film = _encode(Path(folder) / "clip.mp4", clip)
+        with open_video(film) as video, open_video(film) as other:
+            works = {
+                **_network(tracker, clip),
+                **_around(tracker, clip),
+                "decode": _decoding(video),
+                f"layer, {LAYER_BATCH} boxes": _layer(clip),
+                "WHOLE STEP": _stepping(tracker, clip),
+                "FROM THE FILM": _from_film(tracker, clip, other),
+            }
+            taken = interleaved(works, args.rounds, clock(tracker.device.type))
+    taken["layer, per box"] = taken.pop(f"layer, {LAYER_BATCH} boxes") / LAYER_BATCH
+    bare = np.median(taken["NETWORK"])
+    table(
+        f"Where a {clip.frames.shape[2]}x{clip.frames.shape[1]} frame's time goes "
+        f"({args.model}, {tracker.device}, {args.rounds} interleaved rounds)",
+        ["stage", "median ms", "p95 ms", "of the bare network"],
+        [
+            [
+                name,
+                f"{np.median(ms):.2f}",
+                f"{np.percentile(ms, 95):.2f}",
+                f"{100 * np.median(ms) / bare:.1f} %",
+            ]
+            for name, ms in taken.items()
+        ],
+    )
+    rows = [
+        [name, f"{100 * np.median(taken[name] / taken['NETWORK'] - 1):+.1f} %"] for name in taken
+    ]
+    table(
+        "Over the bare network, median of the rounds (aim: at most +10 %)",
+        ["", "overhead"],
+        [row for row in rows if row[0] in ("WHOLE STEP", "FROM THE FILM")],
+    )
+
+
+def _network(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
+    """The bare forward of a search crop, and its parts."""
     net = tracker.net
-    if net.preset.cpu_threads is not None:
-        torch.set_num_threads(net.preset.cpu_threads)
-    frame = demo_clip().frames[0]
-    fill = (90, 90, 90)
-    side_px = tracker.settings.search_px
-    patch, _ = crop_patch(frame, (20, 30), 400, side_px, fill)
-    x = torch.from_numpy(patch).permute(2, 0, 1)[None].float()
+    x = _tensor(tracker, _crop(tracker, clip)[0])
     state = net.template(x[..., :127, :127])
     raw = net.backbone(x)
     features = net.neck(raw)
     matched = net.box_combination(features, state.box)
     ltrb, box_features = net.box_head(matched)
-    stages: dict[str, Callable[[], object]] = {
-        "crop, past the frame's corner": lambda: crop_patch(frame, (20, 30), 400, side_px, fill),
+    parts: dict[str, Work] = {
+        "NETWORK": lambda: net.search(x, state).regular.cpu(),
         "backbone": lambda: net.backbone(x),
         "neck": lambda: net.neck(raw),
         "combination (each of two)": lambda: net.box_combination(features, state.box),
         "box head": lambda: net.box_head(matched),
         "regular head": lambda: net.regular_head(matched),
     }
-    if net.aware_head is not None:
-        aware = net.aware_head
-        stages["object-aware head"] = lambda: aware(box_features, ltrb)
-    session = tracker.start(frame, (200, 150, 300, 250))
-    stages["whole step"] = lambda: session.step(frame)
-    print("| stage | median ms |\n|---|---|")
-    for name, work in stages.items():
-        print(f"| {name} | {median_ms(work):.1f} |")
+    if (aware := net.aware_head) is not None:
+        parts["object-aware head"] = lambda: aware(box_features, ltrb)
+    return parts
 
 
-if __name__ == "__main__":
-    main()
+def _around(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
+    """What a step does before and after the network."""
+    patch, size_wh = _crop(tracker, clip)
+    x = _tensor(tracker, patch)
+    ltrb, regular, aware = tracker.net.search(x, tracker.net.template(x[..., :127, :127]))
+
+    def post_processing() -> None:
+        scores = [
+            s[0, 0].sigmoid().cpu().double().numpy() for s in (regular, aware) if s is not None
+        ]
+        fused = siamese.fuse_scores(scores[0], scores[-1], tracker.settings.aware_weight)
+        cells = decode(ltrb)[0].cpu().double().numpy()
+        best = siamese.select(cells, fused, size_wh, tracker.settings)
+        siamese.smooth_size(size_wh, boxes.size(best.box_xyxy), best.score, twice=True)
+
+    return {
+        "crop": lambda: _crop(tracker, clip),
+        "patch to tensor": lambda: _tensor(tracker, patch),
+        "post-processing": post_processing,
+    }
+
+
+def _crop(tracker: Tracker, clip: DemoClip) -> tuple[np.ndarray, np.ndarray]:
+    """Search crop of the first frame, and the target's size in it."""
+    box_xyxy, out_px = clip.truth_xyxy[0], tracker.settings.search_px
+    context_px = context_side(boxes.size(box_xyxy), tracker.settings.context)
+    side_px = round(context_px * out_px / 127)
+    fill = (90, 90, 90)
+    patch, transform = crop_patch(clip.frames[0], boxes.center(box_xyxy), side_px, out_px, fill)
+    return patch, boxes.size(box_xyxy) * transform.scale
+
+
+def _tensor(tracker: Tracker, patch: np.ndarray) -> torch.Tensor:
+    bgr = torch.from_numpy(patch[..., ::-1].copy()).to(tracker.device)
+    return bgr.permute(2, 0, 1)[None].float()
+
+
+def _stepping(tracker: Tracker, clip: DemoClip) -> Work:
+    """One step of a session per call, through the clip and through it again."""
+    session = tracker.start(clip.frames[0], clip.truth_xyxy[0])
+    frames = itertools.cycle(clip.frames)
+    return lambda: session.step(next(frames))
+
+
+def _decoding(video: FrameSource) -> Work:
+    frames = itertools.cycle(range(len(video)))
+    return lambda: video.frame(next(frames))
+
+
+def _from_film(tracker: Tracker, clip: DemoClip, video: FrameSource) -> Work:
+    """One frame per call of :func:`propagate` over a film, begun anew at its end."""
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, clip.truth_xyxy[0])
+    endless = itertools.chain.from_iterable(
+        propagate(video, tracks, tracker=tracker) for _ in itertools.count()
+    )
+    return lambda: next(endless)
+
+
+def _layer(clip: DemoClip) -> Work:
+    """Write a batch of boxes into the layer of the plugin; drawing on the screen is not in it."""
+    from napari.layers import Image
+
+    from napari_ocean.plugin import layers
+    from napari_ocean.plugin.view import BoxesView
+
+    image = Image(np.broadcast_to(clip.frames[:1], (10**5, *clip.frames.shape[1:])), rgb=True)
+    tracks = Tracks()
+    object_id = tracks.add_object()
+    view = BoxesView(layers.boxes_layer(image), image, tracks)
+    frames = itertools.count()
+
+    def write() -> None:
+        keys = {(object_id, next(frames)) for _ in range(LAYER_BATCH)}
+        for _, frame in keys:
+            tracks.merge(
+                ObjectPrediction(
+                    object_id=object_id,
+                    frame=frame,
+                    box_xyxy=clip.truth_xyxy[frame % len(clip.truth_xyxy)],
+                    score=1.0,
+                    state=State.FOUND,
+                )
+            )
+        view.replace(keys)
+
+    return write
+
+
+def _encode(path: Path, clip: DemoClip) -> Path:
+    """Write the clip as most cameras would: H.264, a keyframe a second."""
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(25))
+        stream.height, stream.width = clip.frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 25
+        for picture in clip.frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

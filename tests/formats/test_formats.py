@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_ocean import formats
 from napari_ocean.errors import FormatError
 from napari_ocean.formats import csv, json, otb
-from napari_ocean.tracks import Source, State, TrackBox, Tracks
+from napari_ocean.tracks import ABSENT, ObjectInfo, Source, State, TrackBox, Tracks
 
 ALL = [csv, json, otb]
 NAMES = [of.SUFFIX for of in ALL]
@@ -33,6 +33,8 @@ def track_boxes(draw: st.DrawFn, *, plain: bool = False) -> TrackBox:
         draw(st.floats(0, 1)),
         draw(st.sampled_from(State)),
         draw(st.sampled_from(Source)),
+        draw(st.booleans()),
+        draw(st.booleans()),
     )
 
 
@@ -43,6 +45,12 @@ def annotations(draw: st.DrawFn) -> Tracks:
         tracks.add_object(draw(labels), object_id)
         for frame in draw(st.sets(st.integers(0, 10**6), max_size=5)):
             tracks.put(object_id, frame, draw(track_boxes()))
+        for span in draw(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=3)):
+            for frame in range(span[0], sum(span)):
+                tracks.put(object_id, frame, ABSENT)
+        color = draw(st.none() | st.from_regex("#[0-9a-f]{6}", fullmatch=True))
+        hidden, locked = draw(st.booleans()), draw(st.booleans())
+        tracks.set_object(object_id, color=color, hidden=hidden, locked=locked)
     return tracks
 
 
@@ -62,11 +70,11 @@ def assert_same(a: Tracks, b: Tracks, atol: float = 0) -> None:
     ]
     for of_a, of_b in zip(rows_a, rows_b, strict=True):
         np.testing.assert_allclose(of_a.box.box_xyxy, of_b.box.box_xyxy, rtol=0, atol=atol)
-        assert (of_a.box.score, of_a.box.state, of_a.box.source) == (
-            of_b.box.score,
-            of_b.box.state,
-            of_b.box.source,
-        )
+        for name in ("score", "state", "source", "occluded", "fine"):
+            assert getattr(of_a.box, name) == getattr(of_b.box, name)
+    for object_id in b.object_ids:
+        if b.absent_spans(object_id):
+            assert a.absent_spans(object_id) == b.absent_spans(object_id)
 
 
 @given(annotations())
@@ -74,7 +82,7 @@ def test_json_gives_back_everything(tracks: Tracks) -> None:
     back = json.loads(json.dumps(tracks))
     assert_same(back, tracks)
     assert back.object_ids == tracks.object_ids
-    assert [back.label(i) for i in back.object_ids] == [tracks.label(i) for i in tracks.object_ids]
+    assert [back.info(i) for i in back.object_ids] == [tracks.info(i) for i in tracks.object_ids]
 
 
 @given(annotations())
@@ -104,16 +112,18 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path, suffix: str) -> None
 def test_line_ends_in_a_label_survive_the_file(tmp_path: Path) -> None:
     tracks = Tracks()
     tracks.draw(tracks.add_object('a\r\nb\r"c",\n'), 0, (0, 0, 9, 9))
+    tracks.draw(tracks.add_object("\r"), 0, (0, 0, 9, 9))
     for suffix in (".csv", ".json"):
         formats.write(tmp_path / f"a{suffix}", tracks)
-        assert formats.read(tmp_path / f"a{suffix}").label(1) == 'a\r\nb\r"c",\n'
+        back = formats.read(tmp_path / f"a{suffix}")
+        assert (back.label(1), back.label(2)) == ('a\r\nb\r"c",\n', "\r")
 
 
 def test_csv_columns_and_numbers_are_plain() -> None:
     lines = csv.dumps(one_object()).splitlines()
-    assert lines[0] == "frame,object_id,label,x,y,width,height,score,state,source"
-    assert lines[1] == "1,1,dog,10.25,10.0,40.25,30.0,1.0,found,drawn"
-    assert lines[2].endswith("0.30000000000000004,lost,tracked")
+    assert lines[0] == "frame,object_id,label,x,y,width,height,score,state,source,occluded,fine"
+    assert lines[1] == "1,1,dog,10.25,10.0,40.25,30.0,1.0,found,drawn,0,0"
+    assert lines[2].endswith("0.30000000000000004,lost,tracked,0,0")
 
 
 def test_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
@@ -148,6 +158,39 @@ def test_real_ground_truth_is_read(shared_data: Path) -> None:
     assert tracks.frames(1) == list(range(len(list((folder / "img").iterdir()))))
 
 
+def test_files_of_version_1_are_read_as_before(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        """{"format": "napari-ocean", "version": 1, "objects": [
+          {"id": 2, "label": "dog", "boxes": [
+            {"frame": 4, "box_xyxy": [1.0, 2.0, 30.0, 40.0], "score": 0.5, "state": "uncertain",
+             "source": "tracked"}
+          ]}
+        ]}"""
+    )
+    (tmp_path / "a.csv").write_text(
+        "frame,object_id,label,x,y,width,height,score,state,source\n"
+        "4,2,dog,1.0,2.0,29.0,38.0,0.5,uncertain,tracked\n"
+    )
+    for name in ("a.json", "a.csv"):
+        tracks = formats.read(tmp_path / name)
+        (row,) = tracks.rows()
+        assert row[:3] == (2, "dog", 4)
+        assert row.box.box_xyxy.tolist() == [1, 2, 30, 40]
+        assert (row.box.score, row.box.state, row.box.source) == (0.5, "uncertain", "tracked")
+        assert tracks.absent_spans(2) == []
+        assert (row.box.occluded, row.box.fine) == (False, False)
+        assert tracks.info(2) == ObjectInfo(label="dog")
+
+
+def test_absent_frames_in_each_format() -> None:
+    tracks = one_object()  # boxes on 1 and 3
+    tracks.put(1, 2, ABSENT)
+    tracks.put(1, 4, ABSENT)
+    assert '"absent": [[2, 3], [4, 5]]' in json.dumps(tracks)
+    assert csv.dumps(tracks).splitlines()[2] == "2,1,dog,,,,,,absent,drawn,0,0"
+    assert otb.dumps(tracks).count("NaN,NaN,NaN,NaN\n") == 2  # frames 0 and 2; 3 is the last box
+
+
 HEAD = "frame,object_id,label,x,y,width,height,score,state,source\n"
 GOOD = "0,1,a,1,2,3,4,1,found,drawn\n"
 
@@ -168,6 +211,8 @@ GOOD = "0,1,a,1,2,3,4,1,found,drawn\n"
         ("a.csv", HEAD + GOOD.replace("0,1", "0.5,1"), "line 2: frame should be a whole number"),
         ("a.csv", HEAD + GOOD.replace("0,1", "-1,1"), "line 2: Frames count from 0"),
         ("a.csv", HEAD + GOOD.replace("0,1", "0,0"), "line 2: An object id is a positive integer"),
+        ("a.csv", HEAD + GOOD.replace("found", "absent"), "line 2: an absent object has no box"),
+        ("a.csv", HEAD[:-1] + ",fine\n" + GOOD[:-1] + ",2\n", "line 2: fine should be 0 or 1"),
         ("a.csv", HEAD + '0,1,"a', "line 2: unexpected end of data"),
         ("a.txt", "1,2,3,4\n1,2,3\n", "line 2: should hold 4 numbers, not 3"),
         ("a.txt", "1,2,3,4,5,6,7,8\n", "rotated boxes"),
@@ -176,7 +221,7 @@ GOOD = "0,1,a,1,2,3,4,1,found,drawn\n"
         ("a.json", "{\n\n", "line 3: not JSON"),
         ("a.json", "[]", '"format" should be "napari-ocean"'),
         ("a.json", "[" * 10**5, "not an annotation"),
-        ("a.json", '{"format": "napari-ocean", "version": 2}', "has version 2, .* reads 1"),
+        ("a.json", '{"format": "napari-ocean", "version": 3}', "version 3, .* reads 1 to 2"),
         ("a.json", '{"format": "napari-ocean", "version": 1}', '"objects" is missing'),
     ],
 )
@@ -200,6 +245,13 @@ def test_a_bad_file_is_named_with_its_line(
         ("10.25, ", "", "should hold 4 numbers, not 3"),
         ('"lost"', "[]", "box number 2: state should be one of"),
         ('"frame": 3', '"frame": 1', "second box on frame 1"),
+        ('"id": 1', '"id": 1, "color": 3', "object number 1: .color. should be a text"),
+        ('"id": 1', '"id": 1, "color": "red"', "object number 1: A colour is written #rrggbb"),
+        ('"id": 1', '"id": 1, "locked": 1', "object number 1: .locked. should be true or false"),
+        ('"id": 1', '"id": 1, "absent": [[3, 4]]', "second box or mark on frame 3"),
+        ('"id": 1', '"id": 1, "absent": [3]', "should list pairs of frames, not 3"),
+        ('"id": 1', '"id": 1, "absent": [[4, 4]]', "lists 4 to 4, which is no range"),
+        ('"id": 1', '"id": 1, "absent": [[0, 1e15]]', "which is no range"),
     ],
 )
 def test_a_bad_value_in_json_is_named(old: str, new: str, message: str) -> None:

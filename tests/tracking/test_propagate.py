@@ -9,7 +9,7 @@ from napari_ocean import boxes
 from napari_ocean.demo import demo_clip
 from napari_ocean.errors import BoxError, TracksError
 from napari_ocean.tracking import Tracker, load_tracker, propagate
-from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
+from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State, TrackBox, Tracks
 
 CLIP = demo_clip()
 FRAMES = CLIP.frames[:12]
@@ -90,6 +90,28 @@ def test_a_machine_made_box_begins_only_on_the_first_frame(tracker: Tracker) -> 
     ]
     with pytest.raises(TracksError, match="No object has a drawn box"):
         propagate(FRAMES, tracks, tracker=tracker, start=2, stop=7)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_absent_span_is_never_bridged(tracker: Tracker, reverse: bool) -> None:
+    tracks = drawn((1, 1), (1, 10), (2, 0), (2, 11))
+    for frame in (4, 5, 7):
+        tracks.put(1, frame, ABSENT)
+    predictions = list(propagate(FRAMES, tracks, tracker=tracker, reverse=reverse))
+    reached = [8, 9, 10, *range(2)] if reverse else [*range(1, 4), 10, 11]
+    assert sorted(p.frame for p in predictions if p.object_id == 1) == sorted(reached)
+    assert sorted(p.frame for p in predictions if p.object_id == 2) == list(range(12))
+
+
+def test_a_corrected_box_begins_anew(tracker: Tracker) -> None:
+    tracks = drawn((1, 0))
+    for prediction in propagate(FRAMES, tracks, tracker=tracker):
+        tracks.merge(prediction)
+    tracks.draw(1, 8, CLIP.truth_xyxy[8])
+    assert tracks.get(1, 8).source is Source.CORRECTED
+    again = list(propagate(FRAMES, tracks, tracker=tracker, start=6))
+    np.testing.assert_array_equal(again[2].box_xyxy, CLIP.truth_xyxy[8])
+    assert again[2].score == 1.0
 
 
 def test_tracks_are_read_only_until_merged(tracker: Tracker) -> None:

@@ -1,0 +1,407 @@
+"""The autosave beside a video: what the person has done survives whatever happens to the program.
+
+Two files lie next to the video (``clip.mp4.ocean.json`` and ``clip.mp4.ocean.journal``), or in a
+folder of the user where that cannot be written. The first is an annotation in the native format,
+as it was when the work began, and is replaced in one step. The second grows by one line for each
+edit and batch since; it names the first by a token, so that a journal left by a kill between the
+two can never be taken for the next one's. A line that was cut short counts for nothing, all before
+it do. Each line is handed to the operating system at once, which is enough for a kill -9; what a
+power cut costs is what the system has not yet put on the disk, some seconds of work.
+
+A clip is known by its content (:class:`Clip`), never by its path: folders may be renamed and moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from json import loads
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_ocean.errors import FormatError, OceanError
+from napari_ocean.formats import json, replace_text
+from napari_ocean.tracks import (
+    ABSENT,
+    BoxChange,
+    Cell,
+    Change,
+    ObjectChange,
+    TrackBox,
+    Tracks,
+    spans,
+)
+
+SUFFIX = ".ocean.json"
+_SAMPLE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """What identifies a video, wherever it lies and whatever it is called.
+
+    Attributes
+    ----------
+    digest : str
+        From :func:`digest_file` or :func:`digest_pixels`.
+    n_frames, height, width : int
+    """
+
+    digest: str
+    n_frames: int
+    height: int
+    width: int
+
+    def difference(self, other: Clip) -> str | None:
+        """Say how another clip differs, or None if it is this one."""
+        if self == other:
+            return None
+        mine, theirs = (f"{of.n_frames} frames of {of.width} x {of.height}" for of in (self, other))
+        if mine == theirs:
+            return "it was made for a video of the same size with other content"
+        return f"it was made for a video of {theirs}, this one has {mine}"
+
+
+def digest_file(path: str | os.PathLike[str]) -> str:
+    """Digest of a file, or of a folder of images, that does not depend on where it lies.
+
+    Of a file it covers the length and a MiB each of its beginning, middle and end; of a folder the
+    names and lengths of its images, which are the files of its commonest suffix, and the first.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read.
+    """
+    path = Path(path)
+    digest = hashlib.sha256()
+    try:
+        path.stat()
+        if path.is_dir():
+            files = sorted(one for one in path.iterdir() if one.is_file())
+            suffixes = Counter(one.suffix for one in files).most_common(1)
+            images = [one for one in files if one.suffix in dict(suffixes)]
+            listing = [(one.name, one.stat().st_size) for one in images]
+            digest.update(repr(listing).encode("utf-8", "surrogatepass"))
+            path = images[0] if images else path
+        if path.is_file():
+            size = path.stat().st_size
+            digest.update(str(size).encode())
+            with path.open("rb") as file:
+                for start in (0, (size - _SAMPLE_BYTES) // 2, size - _SAMPLE_BYTES):
+                    file.seek(max(start, 0))
+                    digest.update(file.read(_SAMPLE_BYTES))
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return digest.hexdigest()
+
+
+def digest_pixels(first_frame: ArrayLike) -> str:
+    """Digest of a video that is no file, from its first frame as stored."""
+    pixels = np.ascontiguousarray(first_frame)
+    digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}".encode())
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+class Saved(NamedTuple):
+    """An annotation as it was when the program ended, one way or the other.
+
+    Attributes
+    ----------
+    tracks : Tracks
+    place : dict
+        Where the person was, as given to :meth:`Autosave.note`.
+    clip : Clip or None
+        The video it was made for; None for an annotation file that says nothing of it.
+    """
+
+    tracks: Tracks
+    place: dict[str, Any]
+    clip: Clip | None
+
+
+class Place(NamedTuple):
+    """Where a clip's autosave lies or shall lie.
+
+    Attributes
+    ----------
+    path : Path
+        Its first file.
+    saved : Saved or None
+        What is there to resume.
+    problem : str or None
+        A sentence for the user, where there is an autosave that cannot be resumed; it is kept.
+    """
+
+    path: Path
+    saved: Saved | None
+    problem: str | None
+
+
+def locate(video: str | os.PathLike[str] | None, clip: Clip, user_folder: Path) -> Place:
+    """Find the autosave of a clip, or the place for a new one.
+
+    Parameters
+    ----------
+    video : path-like or None
+        Its file or folder; None for pixels from elsewhere.
+    clip : Clip
+    user_folder : Path
+        For clips without a file or in a folder that cannot be written, named by their digest.
+    """
+    short = clip.digest[:12]
+    paths = [user_folder / f"{short}{SUFFIX}"]
+    if video is not None:
+        video = Path(os.path.abspath(video))
+        beside = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
+        paths = [*beside, *paths] if _writable(video.parent) else [*paths, *beside]
+    problems: list[str] = []
+    for path in paths:
+        if not path.exists() and not _journal(path).exists():
+            continue
+        try:
+            saved = load(path)
+        except FormatError as error:
+            problems.append(f"The autosave {error} It is kept as it is.")
+            continue
+        difference = None if saved.clip is None else clip.difference(saved.clip)
+        if difference is None:
+            return Place(path, saved, " ".join(problems) or None)
+        problems.append(f"The autosave {path} is not this video's: {difference}. It is kept.")
+    free = [path for path in paths if not path.exists() and not _journal(path).exists()]
+    path = free[0] if free else user_folder / f"{short}.{token_hex(4)}{SUFFIX}"
+    return Place(path, None, " ".join(problems) or None)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename an autosave that the person does not want to resume, and return its new name."""
+    name = path.name.removesuffix(SUFFIX)
+    number = 1
+    while (aside := path.with_name(f"{name}.old-{number}{SUFFIX}")).exists():
+        number += 1
+    try:
+        if _journal(path).exists():
+            _journal(path).rename(_journal(aside))
+        path.rename(aside)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be renamed: {error.strerror or error}.") from error
+    return aside
+
+
+def load(path: Path) -> Saved:
+    """Read an autosave: the first file and every whole line of its journal.
+
+    Raises
+    ------
+    FormatError
+        If it is missing, malformed or of a newer version.
+    """
+    try:
+        head = json.document(path.read_text(encoding="utf-8"))
+        tracks = json.tracks_of(head)
+        about = head.get("autosave")
+        about = about if isinstance(about, dict) else {}
+        place = about.get("place", {})
+        patches = list(_lines(_journal(path), about.get("token")))
+        tracks.apply(_changes(tracks, patches))
+        for patch in patches:
+            place = patch.get("place", place)
+        clip = Clip(**about["clip"]) if "clip" in about else None
+    except (OceanError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return Saved(tracks, place, clip)
+
+
+class Autosave:
+    """Keeps an annotation safe while it is worked on.
+
+    Beginning writes the first file anew, with all there is.
+
+    Parameters
+    ----------
+    path : Path
+        From :func:`locate`.
+    clip : Clip
+    tracks : Tracks
+    place : mapping, optional
+        Where the person is, JSON values only.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be written there.
+    """
+
+    def __init__(
+        self, path: Path, clip: Clip, tracks: Tracks, place: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path = path
+        self._clip = clip
+        self._tracks = tracks
+        self._place = dict(place or {})
+        self._head = b""
+        self._torn = False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._begin()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def append(self, changes: Iterable[Change]) -> None:
+        """Keep the changes of one edit or batch; for :class:`~.history.History` to call.
+
+        Raises
+        ------
+        FormatError
+            If the disk is full or another window autosaves this video now; the next call tries
+            again with everything.
+        """
+        self._write(_record(changes))
+
+    def note(self, place: Mapping[str, Any]) -> None:
+        """Keep where the person is: frame, object, ...; JSON values only. Raises as append does."""
+        if dict(place) != self._place:
+            self._place = dict(place)
+            self._write({"place": self._place})
+
+    def close(self) -> None:
+        """Write one whole file and drop the journal. Raises as append does."""
+        try:
+            self._check_ours()
+            self._snapshot()
+            _journal(self.path).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _begin(self) -> None:
+        self._head = f"{json.dump({'token': self._snapshot()})}\n".encode()
+        replace_text(_journal(self.path), self._head.decode())
+        self._torn = False
+
+    def _snapshot(self) -> str:
+        token = token_hex(8)
+        about = {"token": token, "clip": asdict(self._clip), "place": self._place}
+        replace_text(self.path, json.dumps(self._tracks, {"autosave": about}))
+        return token
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        line = (json.dump(record) + "\n").encode("utf-8", "surrogatepass")
+        try:
+            if not self._check_ours() or self._torn:
+                self._begin()
+                return
+            with _journal(self.path).open("ab", buffering=0) as file:
+                self._torn = True  # until the whole line is there; else all is written anew
+                if file.write(line) != len(line):
+                    raise OSError("the disk is full")
+                self._torn = False
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _check_ours(self) -> bool:
+        """Whether the journal is there; an error if another window has begun its own instead."""
+        try:
+            with _journal(self.path).open("rb", buffering=0) as file:
+                if file.read(len(self._head)) != self._head:
+                    raise OSError("another window autosaves this video now")
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _failed(self, error: OSError) -> FormatError:
+        reason = error.strerror or error
+        return FormatError(f"Autosave to {self.path} failed: {reason}. Save your boxes by hand.")
+
+
+def _journal(path: Path) -> Path:
+    return path.with_suffix(".journal")
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _lines(journal: Path, token: object) -> Iterator[dict[str, Any]]:
+    """Whole lines of a journal; none if it belongs to another first file."""
+    try:
+        lines = journal.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return
+    for number, line in enumerate(lines):
+        try:
+            record = loads(line)
+        except ValueError:
+            return
+        if number:
+            yield record
+        elif token is None or record.get("token") != token:
+            return
+
+
+def _record(changes: Iterable[Change]) -> dict[str, Any]:
+    """Where some changes lead, in the words of the native format."""
+    objects: dict[int, dict[str, Any]] = {}
+    deleted: list[int] = []
+    bare: dict[tuple[int, str], list[int]] = {}
+    for change in changes:
+        of = objects.setdefault(change.object_id, {"id": change.object_id})
+        if isinstance(change, BoxChange):
+            if isinstance(change.after, TrackBox):
+                of.setdefault("boxes", []).append(json.box_record(change.frame, change.after))
+            else:
+                name = "absent" if change.after is ABSENT else "empty"
+                bare.setdefault((change.object_id, name), []).append(change.frame)
+        elif change.after is None:
+            deleted.append(change.object_id)
+        else:
+            of |= json.info_record(change.after)
+    for (object_id, name), frames in bare.items():
+        objects[object_id][name] = [[span.start, span.stop] for span in spans(frames)]
+    return {"objects": list(objects.values()), "deleted": deleted}
+
+
+def _changes(tracks: Tracks, patches: Iterable[Mapping[str, Any]]) -> list[Change]:
+    """Where some records lead from here, one after the other; the last word on a box counts."""
+    objects: dict[int, Mapping[str, Any] | None] = {}
+    cells: dict[tuple[int, int], object] = {}
+    for patch in patches:
+        for of in patch.get("objects", ()):
+            object_id = of["id"]
+            if "label" in of:
+                objects[object_id] = of
+            cells |= {(object_id, item["frame"]): item for item in of.get("boxes", ())}
+            for name, cell in (("absent", ABSENT), ("empty", None)):
+                for span in json.spans_of(of, name):
+                    cells |= dict.fromkeys(((object_id, frame) for frame in span), cell)
+        objects |= dict.fromkeys(patch.get("deleted", ()))
+    passing = {k for k, of in objects.items() if of is None} - set(tracks.object_ids)
+    changes: list[Change] = [
+        ObjectChange(k, None, None if of is None else json.info_of(of))
+        for k, of in objects.items()
+        if k not in passing  # made and deleted in between
+    ]
+    for (object_id, frame), item in cells.items():
+        if object_id not in passing:
+            changes.append(BoxChange(object_id, frame, None, _cell(item)))
+    return changes
+
+
+def _cell(item: object) -> Cell:
+    if item is None or item is ABSENT:
+        return item
+    return json.box_of(item)[1]

@@ -1,0 +1,71 @@
+"""What a number was measured with: the machine, the versions, the settings, the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from napari_ocean.evaluation.trackers import TrackerSpec, make
+
+
+def identity(spec: TrackerSpec) -> dict[str, Any]:
+    """Everything that changes what a tracker finds, fit for JSON; weights by their SHA-256.
+
+    Raises
+    ------
+    WeightsError, ConfigError
+        If the tracker cannot be made on this computer.
+    """
+    if spec.name == "ocean":
+        return {"tracker": spec.name, **_ocean(spec)}
+    make(spec)  # says what this computer lacks
+    known: dict[str, Any] = {"tracker": spec.name, "opencv": cv2.__version__}
+    if spec.name.startswith("nanotrack"):
+        paths = sorted(Path(spec.nano_folder).glob(f"{spec.name}_*.onnx"))
+        known["weights_sha256"] = {path.name: digest(path) for path in paths}
+    return known
+
+
+def _ocean(spec: TrackerSpec) -> dict[str, Any]:
+    from napari_ocean.tracking import find_weights, load_tracker, settings_from
+
+    tracker = load_tracker(spec.model, device=spec.device)
+    path = find_weights(spec.model)
+    return {
+        "settings": asdict(settings_from(spec.settings, tracker.settings)),
+        "without": list(spec.without),
+        "device": tracker.device.type,
+        "weights_sha256": {path.name: digest(path)},
+        "napari-ocean": version("napari-ocean"),
+        "torch": version("torch"),
+    }
+
+
+def machine() -> str:
+    """Processor, cores, system and Python, in one line."""
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _processor() -> str:
+    table = Path("/proc/cpuinfo")
+    if table.is_file():
+        for line in table.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"

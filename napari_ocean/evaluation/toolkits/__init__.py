@@ -1,0 +1,1 @@
+"""Adapters by which the benchmarks' own programs run our trackers."""

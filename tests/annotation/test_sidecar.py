@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_ocean import formats
+from napari_ocean.annotation import edits, sidecar
+from napari_ocean.annotation.history import History
+from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Clip, Place, load, locate
+from napari_ocean.errors import FormatError
+from napari_ocean.tracks import Tracks
+from tests.annotation.scripts import Act, acts, everything, perform, predicted, start
+from tests.conftest import ROOT
+
+CLIP = Clip(digest="ab" * 32, n_frames=300, height=480, width=640)
+BOX = (0, 0, 10, 10)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A clip in a folder of its own."""
+    (tmp_path / "films").mkdir()
+    path = tmp_path / "films" / "clip.mp4"
+    path.write_bytes(b"moving pictures")
+    return path
+
+
+def clip_of(video: Path) -> Clip:
+    return Clip(digest=sidecar.digest_file(video), n_frames=9, height=4, width=6)
+
+
+def find(video: Path) -> Place:
+    return locate(video, clip_of(video), video.parent.parent / "user")
+
+
+def worked(video: Path) -> tuple[Tracks, Autosave]:
+    """A clip that was annotated and not closed, as after a kill."""
+    tracks = start()
+    autosave = Autosave(find(video).path, clip_of(video), tracks, {"frame": 3})
+    history = History(tracks, committed=autosave.append)
+    with history.step("Draw"):
+        tracks.draw(1, 5, BOX)
+    autosave.note({"frame": 5, "object": 1})
+    return tracks, autosave
+
+
+# -- what is kept --
+
+
+@given(todo=st.lists(st.tuples(acts(), st.booleans()), max_size=20), k=st.integers(0, 5))
+def test_whatever_was_done_and_undone_is_found_again(
+    tmp_path_factory: pytest.TempPathFactory, todo: list[tuple[Act, bool]], k: int
+) -> None:
+    path = tmp_path_factory.mktemp("save") / f"a{SUFFIX}"
+    tracks = start()
+    autosave = Autosave(path, CLIP, tracks)
+    history = History(tracks, committed=autosave.append)
+    for act, in_step in todo:
+        if in_step:
+            with history.step(act.what):
+                perform(tracks, act)
+        else:
+            perform(tracks, act)
+    for _ in range(k):
+        history.undo()
+    assert everything(load(path).tracks) == everything(tracks)  # as after a kill
+    autosave.close()
+    assert everything(load(path).tracks) == everything(tracks)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert everything(formats.read(path)) == everything(tracks)  # it is a plain annotation file
+
+
+def test_one_is_resumed_where_the_person_was(video: Path) -> None:
+    tracks, autosave = worked(video)
+    found = find(video)
+    assert found.path == video.with_name("clip.mp4.ocean.json")
+    assert everything(found.saved.tracks) == everything(tracks)
+    assert found.saved.place == {"frame": 5, "object": 1}
+    assert found.saved.clip == clip_of(video)
+    autosave.close()
+    assert find(video).saved.place == {"frame": 5, "object": 1}
+
+
+def test_a_journal_counts_for_its_own_first_file_only(video: Path) -> None:
+    tracks, autosave = worked(video)
+    journal = autosave.path.with_suffix(".journal")
+    shutil.copy(journal, journal.with_suffix(".kept"))
+    tracks.remove(1, 5)
+    autosave.close()
+    shutil.copy(journal.with_suffix(".kept"), journal)  # as if killed before it was dropped
+    assert load(autosave.path).tracks.frames(1) == [3, 9]
+
+
+@pytest.mark.parametrize("cut", [1, 20, 40])
+def test_a_line_cut_short_counts_for_nothing(video: Path, cut: int) -> None:
+    tracks, autosave = worked(video)
+    before = everything(tracks)
+    tracks.draw(1, 7, BOX)
+    journal = autosave.path.with_suffix(".journal")
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    assert everything(load(autosave.path).tracks) == before
+
+
+# -- kill -9 --
+
+WORK = """
+import sys
+from pathlib import Path
+import numpy as np
+from napari_ocean.annotation.history import History
+from napari_ocean.annotation.sidecar import Autosave, Clip
+from napari_ocean.tracks import ObjectPrediction, State, Tracks
+
+clip = Clip(digest="ab" * 32, n_frames=300, height=480, width=640)
+tracks = Tracks()
+tracks.add_object()
+for batch in range(10**6):
+    if batch % 40 == 0:  # now and then a window is closed and another opened
+        if batch:
+            autosave.close()
+        tracks = tracks.copy()
+        autosave = Autosave(Path(sys.argv[1]), clip, tracks)
+        history = History(tracks, committed=autosave.append)
+    with history.step("Track", key="run"):
+        for frame in range(10 * batch, 10 * batch + 10):
+            tracks.merge(ObjectPrediction(object_id=1, frame=frame, score=0.5, state=State.FOUND,
+                                          box_xyxy=np.array([1.0, 2, 30, 40])))
+    print(batch, flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for turn in range(12):
+        path = tmp_path / f"{turn}{SUFFIX}"
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORK, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        worker.stdout.readline()
+        time.sleep(rng.uniform(0, 0.3))
+        worker.send_signal(signal.SIGKILL)
+        told = [int(line) for line in worker.stdout.read().splitlines(keepends=True)[:-1]]
+        assert worker.wait() == -signal.SIGKILL
+        frames = load(path).tracks.frames(1)
+        assert len(frames) % 10 == 0  # whole batches only
+        assert frames == list(range(len(frames)))
+        assert len(frames) >= 10 * (max(told, default=0) + 1)  # and all that were told
+
+
+# -- which clip --
+
+
+def test_a_renamed_folder_and_a_copied_clip_are_known_again(video: Path, tmp_path: Path) -> None:
+    tracks, _ = worked(video)
+    moved = tmp_path / "other name"
+    video.parent.rename(moved)
+    os.utime(moved / "clip.mp4", (0, 0))
+    found = find(moved / "clip.mp4")
+    assert everything(found.saved.tracks) == everything(tracks)
+    assert found.problem is None
+
+
+def test_another_clip_of_the_same_name_is_told_and_the_old_boxes_are_kept(video: Path) -> None:
+    _, autosave = worked(video)
+    before = autosave.path.read_bytes()
+    video.write_bytes(b"other pictures!")
+    found = find(video)
+    assert found.saved is None
+    assert "not this video's" in found.problem
+    assert "of the same size with other content" in found.problem
+    assert found.path != autosave.path
+    Autosave(found.path, clip_of(video), Tracks()).close()
+    assert autosave.path.read_bytes() == before
+    assert find(video).saved.tracks.object_ids == []
+
+
+def test_how_clips_differ_is_said() -> None:
+    longer = Clip(digest="cd" * 32, n_frames=301, height=480, width=640)
+    assert CLIP.difference(CLIP) is None
+    assert CLIP.difference(longer) == (
+        "it was made for a video of 301 frames of 640 x 480, this one has 300 frames of 640 x 480"
+    )
+
+
+def test_what_a_digest_looks_at(tmp_path: Path) -> None:
+    big = bytearray(5 * 2**20)
+    seen = set()
+    for place in (0, len(big) // 2, len(big) - 1, None):
+        changed = bytearray(big)
+        if place is not None:
+            changed[place] = 1
+        (tmp_path / "big").write_bytes(changed)
+        seen.add(sidecar.digest_file(tmp_path / "big"))
+    assert len(seen) == 4
+    images = tmp_path / "images"
+    images.mkdir()
+    for k in range(3):
+        (images / f"{k}.png").write_bytes(b"x" * k)
+    before = sidecar.digest_file(images)
+    (images / "boxes.csv").write_text("an export")
+    images.rename(tmp_path / "renamed")
+    assert sidecar.digest_file(tmp_path / "renamed") == before
+    (tmp_path / "renamed" / "3.png").write_bytes(b"one more")
+    assert sidecar.digest_file(tmp_path / "renamed") != before
+    with pytest.raises(FormatError, match="cannot be read"):
+        sidecar.digest_file(tmp_path / "none" / "a.mp4")
+    frame = np.arange(12).reshape(3, 4)
+    digests = {sidecar.digest_pixels(of) for of in (frame, frame.T, frame + 1, frame.astype("u1"))}
+    assert len(digests) == 4
+
+
+# -- where it lies --
+
+
+def test_a_folder_that_cannot_be_written_is_no_hindrance(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidecar, "_writable", lambda folder: False)
+    user = tmp_path / "user"
+    tracks, autosave = worked(video)
+    assert autosave.path.parent == user
+    assert [one.name for one in video.parent.iterdir()] == ["clip.mp4"]
+    assert everything(find(video).saved.tracks) == everything(tracks)
+    monkeypatch.undo()
+    assert find(video).path == autosave.path  # also when it can be written again
+
+
+def test_pixels_without_a_file_have_a_place_too(tmp_path: Path) -> None:
+    place = locate(None, CLIP, tmp_path)
+    tracks = start()
+    Autosave(place.path, CLIP, tracks).close()
+    assert everything(locate(None, CLIP, tmp_path).saved.tracks) == everything(tracks)
+
+
+def test_what_is_not_resumed_is_set_aside(video: Path) -> None:
+    tracks, autosave = worked(video)
+    aside = sidecar.set_aside(autosave.path)
+    assert find(video) == Place(autosave.path, None, None)
+    assert everything(load(aside).tracks) == everything(tracks)
+    worked(video)
+    assert sidecar.set_aside(autosave.path) != aside
+
+
+# -- what goes wrong --
+
+
+def test_a_damaged_autosave_is_told_and_kept(video: Path) -> None:
+    _, autosave = worked(video)
+    autosave.path.write_text('{"format": "napari-ocean", "version": 2, "objects": [{}]}')
+    found = find(video)
+    assert found.saved is None
+    assert "is damaged" in found.problem
+    assert found.path != autosave.path
+    with pytest.raises(FormatError, match="cannot be read"):
+        load(video.with_name("none"))
+
+
+def test_a_second_window_takes_over_and_the_first_is_told(video: Path) -> None:
+    tracks, first = worked(video)
+    second = Autosave(first.path, clip_of(video), tracks.copy())
+    for act in (lambda: first.append([]), lambda: first.note({}), first.close):
+        with pytest.raises(FormatError, match="another window autosaves this video now"):
+            act()
+    second.note({"frame": 8})
+    assert load(first.path).place == {"frame": 8}
+
+
+def test_a_full_disk_is_told_and_made_good_later(video: Path) -> None:
+    tracks, autosave = worked(video)
+    history = History(tracks, committed=autosave.append)
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    size = autosave.path.with_suffix(".journal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))  # ten more bytes find room
+    try:
+        with pytest.raises(FormatError, match="the disk is full"), history.step("Draw"):
+            tracks.draw(1, 6, BOX)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert tracks.get(1, 6) is not None  # the edit itself stands
+    with history.step("Draw"):
+        tracks.draw(1, 7, BOX)
+    assert load(autosave.path).tracks.frames(1) == [3, 5, 6, 7, 9]
+
+
+def test_a_deleted_journal_is_begun_anew(video: Path) -> None:
+    tracks, autosave = worked(video)
+    autosave.path.with_suffix(".journal").unlink()
+    edits.mark_absent(tracks, 1, 0, 2)
+    tracks.merge(predicted(1, 6))
+    autosave.append([])
+    assert everything(load(autosave.path).tracks) == everything(tracks)
+    autosave.close()
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FormatError, match=r"Autosave to .* failed: .*Save your boxes by hand"):
+        Autosave(tmp_path / "file" / f"a{SUFFIX}", CLIP, Tracks())
