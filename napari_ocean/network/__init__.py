@@ -2,6 +2,7 @@
 
 from napari_ocean.network.checkpoint import (
     Checkpoint,
+    build_network,
     load_network,
     read_checkpoint,
     save_network,
@@ -20,6 +21,7 @@ __all__ = [
     "OceanOutput",
     "Preset",
     "TemplateState",
+    "build_network",
     "fold_batch_norm",
     "load_network",
     "read_checkpoint",

@@ -133,7 +133,17 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> OceanN
     WeightsError
         If the file cannot be read, or keys are missing, unexpected or of another shape.
     """
-    checkpoint = read_checkpoint(path)
+    return build_network(read_checkpoint(path), path).to(device)
+
+
+def build_network(checkpoint: Checkpoint, path: str | Path = "The checkpoint") -> OceanNet:
+    """Put a checkpoint into the network it is for, completely; `path` names it in errors.
+
+    Raises
+    ------
+    WeightsError
+        If keys are missing, unexpected or of another shape.
+    """
     net = OceanNet(
         checkpoint.preset,
         aware=_AWARE_MARK in checkpoint.network,
@@ -149,7 +159,7 @@ def load_network(path: str | Path, device: torch.device | str = "cpu") -> OceanN
         expected = {key: torch.empty(shape) for key, shape in CLASSIFIER_SHAPES.items()}
         _check_keys(path, expected, checkpoint.classifier)
     net.load_state_dict(state)
-    return net.to(device).eval()
+    return net.eval()
 
 
 def save_network(net: OceanNet, path: str | Path, metadata: Mapping[str, Any]) -> None:

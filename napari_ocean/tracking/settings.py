@@ -42,13 +42,35 @@ class SiameseSettings:
     """Smooth the size twice, an effective rate of ``size_rate ** 2``: the released code does."""
     exact_crop_origin: bool = False
     """Take back the rounding of the crop's corner to whole pixels; the released code ignores it."""
+    aspect_share: float = 0.0
+    """How far boxes are given the aspect of the drawn one where the network, looking at the first
+    frame, finds another, in [0, 1] (ours)."""
+    size_gain: float = 1.0
+    """Power by which a found change of size is taken (ours; 1: as the network says)."""
+    size_bias: float = 0.0
+    """Natural logarithm of what the network finds too large where nothing changes (ours)."""
     found_score: float = 0.5
     """From this score on the state is *found* (ours: the released code has no states)."""
     lost_score: float = 0.25
     """Under this score the state is *lost*, between the two *uncertain* (ours)."""
+    patience: int = 4
+    """With the online update: frames under ``lost_score`` until the target counts as lost; from
+    then on the box stays where it was last *found* until a score reaches ``found_score`` (ours)."""
+    widening_steps: int = 4
+    """Steps of eight cells by which the search crop grows while the target is lost (ours)."""
+    learnt_weight: float = 0.4
+    """Weight of the online score in the sum with the Siamese one, in [0, 1) (paper: 0.5)."""
 
     def __post_init__(self) -> None:
-        shares = ("size_rate", "window_influence", "aware_weight", "found_score", "lost_score")
+        shares = (
+            "size_rate",
+            "window_influence",
+            "aware_weight",
+            "found_score",
+            "lost_score",
+            "learnt_weight",
+            "aspect_share",
+        )
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1].")

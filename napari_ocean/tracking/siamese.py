@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_ocean.boxes import FloatArray
+from napari_ocean.network.grid import search_px_of
+from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.tracking.settings import SiameseSettings
 
@@ -23,6 +25,8 @@ class Candidate(NamedTuple):
     """Its score before penalty and window, in [0, 1]."""
     penalty: float
     """Its penalty on change of size and aspect, in (0, 1]."""
+    confidence: float
+    """How likely it is the target, in [0, 1] (:func:`confidence`)."""
 
 
 def change(ratio: FloatArray) -> FloatArray:
@@ -61,10 +65,31 @@ def fuse_scores(regular: FloatArray, aware: FloatArray | None, aware_weight: flo
     return (1 - aware_weight) * regular + aware_weight * aware
 
 
+def stretch(boxes: FloatArray, factor_wh: FloatArray) -> FloatArray:
+    """Boxes ``(4, S, S)`` with their width and height multiplied, about their centres."""
+    center, half = (boxes[:2] + boxes[2:]) / 2, (boxes[2:] - boxes[:2]) / 2
+    half = half * factor_wh[:, None, None]
+    return np.concatenate([center - half, center + half])
+
+
+def at(boxes: FloatArray, score: FloatArray, center_px: FloatArray) -> FloatArray:
+    """Box of the best cell within two cells of a place, shape (4,)."""
+    size = len(score)
+    cells = (np.arange(size) - size // 2) * STRIDE_PX + search_px_of(size) // 2
+    x, y = (np.abs(cells - at) <= 2 * STRIDE_PX for at in center_px)
+    near = np.where(np.outer(y, x), score, -1.0)
+    best = np.unravel_index(np.argmax(near), near.shape)
+    return boxes[:, best[0], best[1]]
+
+
 def select(
-    boxes: FloatArray, score: FloatArray, previous_wh: FloatArray, settings: SiameseSettings
+    boxes: FloatArray,
+    score: FloatArray,
+    previous_wh: FloatArray,
+    settings: SiameseSettings,
+    learnt: FloatArray | None = None,
 ) -> Candidate:
-    """Best cell after penalty and cosine window.
+    """Best cell after penalty, cosine window and fusion with the online score.
 
     Parameters
     ----------
@@ -74,14 +99,39 @@ def select(
     previous_wh : ndarray of float64, shape (2,)
         Size on the previous frame, px of the search crop.
     settings : SiameseSettings
+    learnt : ndarray of float64, shape (S, S), optional
+        Score of the online update (Sec. 4.2).
     """
     sizes = np.moveaxis(boxes[2:] - boxes[:2], 0, -1)  # (S, S, 2)
     penalty = size_penalty(sizes, previous_wh, settings.penalty_k)
     hann = np.hanning(score.shape[0])
     influence = settings.window_influence
     ranked = penalty * score * (1 - influence) + np.outer(hann, hann) * influence
+    if learnt is not None:
+        ranked = settings.learnt_weight * learnt + (1 - settings.learnt_weight) * ranked
     best = np.unravel_index(np.argmax(ranked), ranked.shape)
-    return Candidate(boxes[:, best[0], best[1]], float(score[best]), float(penalty[best]))
+    own = float(score[best])
+    return Candidate(
+        _amplify(boxes[:, best[0], best[1]], previous_wh, settings),
+        own,
+        float(penalty[best]),
+        own if learnt is None else confidence(own, float(learnt[best])),
+    )
+
+
+def _amplify(
+    box_xyxy: FloatArray, previous_wh: FloatArray, settings: SiameseSettings
+) -> FloatArray:
+    """Box of the size that a network means which shows too little of a change of size."""
+    middle, size = (box_xyxy[:2] + box_xyxy[2:]) / 2, box_xyxy[2:] - box_xyxy[:2]
+    change = np.log(size / previous_wh) - settings.size_bias
+    half = previous_wh * np.exp(settings.size_gain * change) / 2
+    return np.concatenate([middle - half, middle + half])
+
+
+def confidence(score: float, learnt: float) -> float:
+    """How likely it is the target, from the Siamese and the online score of its cell."""
+    return float(np.sqrt(score * np.clip(learnt, 0, 1)))
 
 
 def smooth_size(

@@ -1,0 +1,73 @@
+"""Every constant of the online update, with where its value comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from napari_ocean.errors import ConfigError
+
+Fidelity = Literal["default", "official"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnlineSettings:
+    """How a target's classifier learns and what its answer weighs.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range.
+    """
+
+    fidelity: Fidelity = "default"
+    """``"default"`` works on the Siamese search crop and grid; ``"official"`` on a crop of its
+    own with everything the released code does to it (:mod:`napari_ocean.online.released`)."""
+    memory: int = 50
+    """Samples kept (released: 250)."""
+    lasting_weight: float = 0.3
+    """Least weight of the first frame and of boxes that a person drew, in [0, 1) (released: 0)."""
+    rate: float = 0.02
+    """Weight of a new sample (released: 0.0075)."""
+    hard_rate: float = 0.03
+    """Weight of a new sample beside which something else answers too (released: 0.02)."""
+    first_iterations: int = 15
+    """Steps of the optimiser on the first frame's samples (released: 25)."""
+    iterations: int = 2
+    """Steps at a regular update (released: 3)."""
+    hard_iterations: int = 2
+    """Steps at once when something else answers too (released: 3)."""
+    every: int = 10
+    """Frames between two regular updates (released: 10)."""
+    hard_threshold: float = 0.5
+    """A second peak above this share of the first is a hard negative (released: 0.45)."""
+    neighbourhood: float = 2.2
+    """Sides of the target within which a second peak belongs to it (released)."""
+    first_dropouts: int = 0
+    """Copies of the first sample with channels dropped (released: 7)."""
+
+    def __post_init__(self) -> None:
+        if self.fidelity not in ("default", "official"):
+            raise ConfigError(f"fidelity is {self.fidelity!r}; it must be default or official.")
+        for name in ("rate", "hard_rate", "lasting_weight"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < (field.name in ("memory", "every")):
+                raise ConfigError(f"{field.name} is {value}; it is too small.")
+
+
+RELEASED = OnlineSettings(
+    fidelity="official",
+    memory=250,
+    lasting_weight=0.0,
+    rate=0.0075,
+    hard_rate=0.02,
+    first_iterations=25,
+    iterations=3,
+    hard_iterations=3,
+    hard_threshold=0.45,
+    first_dropouts=7,
+)
+"""The released parameters (fact sheet, section 4.5)."""

@@ -1,0 +1,155 @@
+"""Tracking with the online update, on drawn clips with known truth and the shipped weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from napari_ocean import boxes
+from napari_ocean.demo import demo_clip
+from napari_ocean.errors import BoxError, ConfigError
+from napari_ocean.online.settings import RELEASED, OnlineSettings
+from napari_ocean.tracking import Tracker, load_tracker
+from napari_ocean.tracks import Prediction, State
+from tests.network.golden import official_state
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def tracker() -> Tracker:
+    return load_tracker()
+
+
+def _beetle(frame: int) -> np.ndarray:
+    """The demo's ladybird on its own ground, ``(60, 52, 3)``."""
+    clip = demo_clip()
+    x0, y0, x1, y1 = clip.truth_xyxy[frame].round().astype(int)
+    return cv2.resize(clip.frames[frame][y0:y1, x0:x1], (52, 60))
+
+
+def _ground(seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    return cv2.convertScaleAbs(cv2.GaussianBlur(noise, (0, 0), 6), alpha=4, beta=-400)
+
+
+def _scene(tiles: list[tuple[np.ndarray, float, float]], hidden: slice | None = None) -> np.ndarray:
+    """Pictures pasted on the ground at ``x, y``, the later ones in front; a wall over all."""
+    frame = _ground(1)
+    for tile, x, y in tiles:
+        height, width = tile.shape[:2]
+        frame[int(y) : int(y) + height, int(x) : int(x) + width] = tile
+    if hidden is not None:
+        frame[:, hidden] = (70, 80, 90)
+    return frame
+
+
+def _box(x: float, y: float = 200) -> np.ndarray:
+    return boxes.from_xywh([int(x), int(y), 52, 60])
+
+
+def _follow(tracker: Tracker, frames: list[np.ndarray], first: np.ndarray) -> list[Prediction]:
+    session = tracker.start(frames[0], first)
+    drawn = Prediction(box_xyxy=first, score=1.0, state=State.FOUND)
+    return [drawn, *(session.step(frame) for frame in frames[1:])]
+
+
+def test_hidden_behind_a_wall_the_score_falls_and_the_target_is_taken_up_again(
+    tracker: Tracker,
+) -> None:
+    xs = np.linspace(60, 420, 60)
+    wall = slice(220, 330)
+    beetle = _beetle(0)
+    frames = [_scene([(beetle, x, 200)], wall) for x in xs]
+    found = _follow(tracker, frames, _box(xs[0]))
+    before = max(i for i, x in enumerate(xs) if x + 52 <= wall.start)
+    hidden = min(i for i, x in enumerate(xs) if x >= wall.start)
+    after = min(i for i, x in enumerate(xs) if x >= wall.stop)
+    assert boxes.iou(found[before].box_xyxy, _box(xs[before])) > 0.5
+    assert found[before].state is State.FOUND
+    assert max(p.score for p in found[hidden : hidden + 3]) < 0.5 * found[before].score
+    lost = [p for p in found[hidden:after] if p.state is State.LOST]
+    assert len(lost) > 5
+    places = np.array([p.box_xyxy for p in lost])
+    np.testing.assert_array_equal(places, np.tile(places[0], (len(places), 1)), "it wanders")
+    back = boxes.iou(found[after + 5].box_xyxy, _box(xs[after + 5]))
+    assert back > 0.5
+    assert found[after + 5].state is State.FOUND
+
+
+def test_a_look_alike_crossing_in_front_does_not_take_the_box_along(tracker: Tracker) -> None:
+    """It goes the other way, brighter and with its spots exchanged, and hides half the target."""
+    target = _beetle(0)
+    other = np.clip(target[:, ::-1].astype(int) + 25, 0, 255).astype(np.uint8)
+    xs = np.linspace(150, 350, 50)
+    frames = [_scene([(target, x, 200), (other, 500 - x, 232)]) for x in xs]
+    found = _follow(tracker, frames, _box(xs[0]))
+    ends = [boxes.iou(p.box_xyxy, _box(x)) for p, x in zip(found[-8:], xs[-8:], strict=True)]
+    assert min(ends) > 0.5
+
+
+def test_without_it_the_results_are_those_of_the_siamese_tracker() -> None:
+    """Bit for bit, whatever the online settings of the tracker beside it."""
+    clip = demo_clip(n_frames=8)
+    plain, off = load_tracker(online=False), load_tracker()
+    off = Tracker(off.net, replace(off.settings, learnt_weight=0.9))
+    one = _follow(plain, list(clip.frames), clip.truth_xyxy[0])
+    two = _follow(off, list(clip.frames), clip.truth_xyxy[0])
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.box_xyxy, b.box_xyxy)
+        assert (a.score, a.state) == (b.score, b.state)
+
+
+def test_the_released_loop_runs_with_the_shipped_weights() -> None:
+    tracker = load_tracker(online=RELEASED)
+    clip = demo_clip(n_frames=12)
+    found = _follow(tracker, list(clip.frames), clip.truth_xyxy[0])
+    overlaps = boxes.iou(np.array([p.box_xyxy for p in found]), clip.truth_xyxy[:12])
+    assert overlaps.min() > 0.5
+
+
+@pytest.mark.parametrize("fidelity", ["default", "official"])
+def test_the_released_classifier_is_used_whole(tmp_path, fidelity) -> None:
+    """An online file in the released layout: 522 keys, random values."""
+    state = {**official_state("online_siamese"), **official_state("online_classifier")}
+    assert len(state) == 522
+    path = tmp_path / "OceanV18on.pth"
+    torch.save({f"feature_extractor.{k}" if not k.startswith("classifier.") else k: v
+                for k, v in state.items()}, path)  # fmt: skip
+    few = OnlineSettings(fidelity=fidelity, first_iterations=1, memory=40)
+    tracker = load_tracker(path, online=few)
+    assert tracker.classifier is not None
+    assert tracker.classifier.project is not None
+    session = tracker.start(_ground(2), (200, 150, 300, 250))
+    prediction = session.step(_ground(2))
+    assert np.isfinite(prediction.box_xyxy).all()
+
+
+def test_what_a_person_drew_elsewhere_is_known_from_the_start(tracker: Tracker) -> None:
+    """A target that looks quite different later is found there once it was shown so."""
+    first, later = _beetle(0), np.rot90(_beetle(0), 2).copy()
+    later = cv2.GaussianBlur(255 - later, (0, 0), 1)
+    start = _scene([(first, 200, 200)])
+    changed = _scene([(later, 204, 200), (cv2.GaussianBlur(first, (0, 0), 5), 300, 230)])
+    plain = tracker.start(start, _box(200)).step(changed)
+    taught = tracker.start(start, _box(200), examples=[(changed, _box(204))]).step(changed)
+    assert taught.score > plain.score
+    assert boxes.iou(taught.box_xyxy, _box(204)) > 0.5
+
+
+def test_an_example_outside_its_frame_is_refused(tracker: Tracker) -> None:
+    frame = _ground(1)
+    with pytest.raises(BoxError, match="outside the frame"):
+        tracker.start(frame, _box(200), examples=[(frame, (900, 10, 950, 60))])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fidelity": "best"}, {"rate": 1.0}, {"memory": 0}, {"lasting_weight": -0.1}]
+)
+def test_settings_out_of_range_are_refused(wrong) -> None:
+    with pytest.raises(ConfigError):
+        OnlineSettings(**wrong)
