@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--device", default="auto")
     ours.add_argument("--settings", metavar="NAME", help="the released settings, such as VOT2019")
     ours.add_argument(
+        "--online",
+        action="append",
+        choices=["default", "official"],
+        help="how the online update works, again for both (--without online: not at all)",
+    )
+    ours.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting"
     )
     ours.add_argument(
@@ -182,14 +188,15 @@ def _folder(out: Path | None) -> Iterator[Path]:
 def _specs(args: argparse.Namespace) -> dict[str, TrackerSpec]:
     """The trackers to measure, by the name of their row and folder."""
     names = list(dict.fromkeys(args.tracker or ["ocean"]))
-    if "ocean" not in names and (args.settings or args.set or args.without):
-        raise ConfigError("--settings, --set and --without are for the tracker ocean.")
+    if "ocean" not in names and (args.settings or args.set or args.without or args.online):
+        raise ConfigError("--settings, --set, --online and --without are for the tracker ocean.")
     specs = []
     for name in names:
         if name == "ocean":
+            ways = list(dict.fromkeys(args.online or ["default"]))
             whole = TrackerSpec(model=args.model, device=args.device, settings=_settings(args))
-            specs.append(whole)
-            specs += [replace(whole, without=tuple(part.split(","))) for part in args.without]
+            specs += [replace(whole, online=way) for way in ways]
+            specs += [replace(specs[0], without=tuple(part.split(","))) for part in args.without]
         else:
             specs.append(TrackerSpec(name=name, nano_folder=args.nano))
     return {spec.label: spec for spec in specs}

@@ -121,11 +121,13 @@ class Annotator:
 def forward(start: Start, video: FrameSource, annotator: Annotator) -> None:
     """Follow from the first frame to the last, and anew from each box that had to be drawn."""
     first, last = annotator.ends
-    session = start(video.frame(first), annotator.draw(first))
+    drawn = [(video.frame(first), annotator.draw(first))]
+    session = start(*drawn[0])
     for frame in range(first + 1, last + 1):
         image = video.frame(frame)
         if annotator.worst(frame, session.step(image).box_xyxy[None]) is not None:
-            session = start(image, annotator.draw(frame))
+            drawn.append((image, annotator.draw(frame)))
+            session = start(*drawn[-1], examples=drawn[:-1])
 
 
 def two_sided(start: Start, video: FrameSource, annotator: Annotator) -> None:

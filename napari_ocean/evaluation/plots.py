@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_ocean.errors import ConfigError
+from napari_ocean.evaluation.confidence import BINS, RIGHT_IOU
 from napari_ocean.evaluation.metrics import (
     NORMALIZED_THRESHOLDS,
     PRECISION_THRESHOLDS_PX,
@@ -44,7 +46,7 @@ def require_matplotlib() -> None:
 
 
 def write_curves(report: Report, folder: Path) -> list[Path]:
-    """Draw success, precision and normalised precision of all trackers.
+    """Draw success, precision, normalised precision and reliability of all trackers.
 
     Returns
     -------
@@ -73,6 +75,18 @@ def write_curves(report: Report, folder: Path) -> list[Path]:
                 for t in ranked
             },
             axes=("centre error threshold, target sizes", "share of frames within it"),
+        ),
+        *draw_curves(
+            folder / "reliability",
+            (np.arange(BINS) + 0.5) / BINS,
+            {
+                "ideal": tuple((np.arange(BINS) + 0.5) / BINS),
+                **{
+                    f"{t.name} [{t.confidence.calibration_error:.3f}]": t.confidence.share_right
+                    for t in ranked
+                },
+            },
+            axes=("score", f"share of frames with an overlap of {RIGHT_IOU}"),
         ),
     ]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.tracks import Prediction
@@ -20,5 +20,20 @@ class Session(Protocol):
         ...
 
 
-Start = Callable[[NDArray[np.uint8], FloatArray], Session]
-"""Begins to follow a target: ``tracker.start``."""
+Examples = Sequence[tuple[NDArray[np.uint8], ArrayLike]]
+"""The target on other frames, as a person drew it."""
+
+
+class Start(Protocol):
+    """Begins to follow a target: ``tracker.start``. Peers do nothing with examples."""
+
+    def __call__(
+        self,
+        frame_rgb: NDArray[np.uint8],
+        box_xyxy: FloatArray,
+        /,
+        *,
+        examples: Examples = ...,
+    ) -> Session:
+        """Begin on a frame."""
+        ...

@@ -34,12 +34,14 @@ def identity(spec: TrackerSpec) -> dict[str, Any]:
 
 
 def _ocean(spec: TrackerSpec) -> dict[str, Any]:
+    from napari_ocean.online.settings import FIDELITIES
     from napari_ocean.tracking import find_weights, load_tracker, settings_from
 
     tracker = load_tracker(spec.model, device=spec.device)
     path = find_weights(spec.model)
     return {
         "settings": asdict(settings_from(spec.settings, tracker.settings)),
+        "online": asdict(FIDELITIES[spec.online]),
         "without": list(spec.without),
         "device": tracker.device.type,
         "weights_sha256": {path.name: digest(path)},

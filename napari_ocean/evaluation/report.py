@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
+from napari_ocean.evaluation.confidence import Confidence, confidence
 from napari_ocean.evaluation.datasets import Sequence as Clip
 from napari_ocean.evaluation.metrics import (
     CONVENTIONS,
@@ -46,6 +48,10 @@ _SCORES_TEXT = (
     "## Scores\n\nIn brackets: 95 % bootstrap interval over sequences. *True size* and *true "
     "centre*: if every box had it, so that the larger gain shows what costs the most."
 )
+_CONFIDENCE_TEXT = (
+    "## Confidence\n\nThe score as the chance of an overlap of 0.5: expected calibration error, "
+    "and how well it tells wrong boxes from right ones (area under the ROC curve; 0.5 is chance)."
+)
 _SPEED_TEXT = (
     "## Speed\n\nThe trackers took turns on each decoded frame, on one thread; start-up (to the "
     "first box taken in) and peak memory are of a process of its own."
@@ -68,6 +74,8 @@ class Measured:
         The mean that the benchmark's convention asks for.
     intervals : dict of str to Interval
         95 % bootstrap intervals over sequences of the overall numbers.
+    confidence : Confidence
+        Of all frames that count.
     median_ms, p95_ms : float
         Time of a frame without decoding, over all frames but the first ones.
     start_up : StartUp
@@ -79,6 +87,7 @@ class Measured:
     scores: dict[str, Scores]
     overall: Scores
     intervals: dict[str, Interval]
+    confidence: Confidence
     median_ms: float
     p95_ms: float
     start_up: StartUp
@@ -155,11 +164,22 @@ def measure(
         scores={s.name: scores for s, scores in zip(sequences, each, strict=True)},
         overall=mean(each, convention),
         intervals={n: bootstrap([getattr(s, n) for s in each], weights) for n in NUMBERS},
+        confidence=_confidence(records, sequences),
         median_ms=float(median_ms),
         p95_ms=float(p95_ms),
         start_up=start_up,
         identity=identity,
     )
+
+
+def _confidence(records: Sequence[Record], sequences: Sequence[Clip]) -> Confidence:
+    """Of all frames but the first ones, whose box is given."""
+    scores = [record.run.scores[1:] for record in records]
+    ious = [
+        boxes.iou(record.run.boxes_xyxy[1:], sequence.truth_xyxy[1:])
+        for record, sequence in zip(records, sequences, strict=True)
+    ]
+    return confidence(np.concatenate(scores), np.concatenate(ious))
 
 
 def difference(one: Measured, other: Measured, convention: Convention) -> tuple[float, Interval]:
@@ -199,6 +219,7 @@ def as_markdown(report: Report, peers: Peers) -> str:
         AUC of trackers that were measured elsewhere, as further columns.
     """
     parts = [_heading(report), _SCORES_TEXT, _scores(report.trackers)]
+    parts += [_CONFIDENCE_TEXT, _trust(report.trackers)]
     parts += [_SPEED_TEXT, _speed(report.trackers)]
     if len(report.trackers) > 1:
         parts += [f"## AUC against {report.trackers[0].name}", _DIFFERENCES_TEXT]
@@ -265,6 +286,14 @@ def _number(tracker: Measured, name: str) -> str:
 def _with_interval(tracker: Measured, name: str) -> str:
     low, high = tracker.intervals[name]
     return f"{getattr(tracker.overall, name):.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _trust(trackers: Sequence[Measured]) -> str:
+    rows = [
+        [t.name, f"{t.confidence.calibration_error:.3f}", f"{t.confidence.roc_area:.3f}"]
+        for t in trackers
+    ]
+    return table(["tracker", "calibration error", "ROC area"], rows)
 
 
 def _speed(trackers: Sequence[Measured]) -> str:

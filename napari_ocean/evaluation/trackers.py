@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError, WeightsError
-from napari_ocean.evaluation.protocols import Start
+from napari_ocean.evaluation.protocols import Examples, Start
 from napari_ocean.tracks import Prediction, State
 
 if TYPE_CHECKING:
+    from napari_ocean.online.settings import Fidelity
     from napari_ocean.tracking import Tracker
 
 
@@ -31,6 +32,8 @@ class TrackerSpec:
     """Preset or weights file (ours only)."""
     device: str = "auto"
     """Torch device (ours only)."""
+    online: Fidelity = "default"
+    """How the online update works; ``without=("online",)`` leaves it out (ours only)."""
     settings: Mapping[str, bool | float | int] = field(default_factory=dict)
     """Changes to the settings that belong to the model (ours only)."""
     without: tuple[str, ...] = ()
@@ -55,7 +58,10 @@ class TrackerSpec:
     def label(self) -> str:
         """Name for tables and folders, e.g. ``ocean-without-aware``."""
         model = [] if self.name != "ocean" or self.model == "lite" else [Path(self.model).stem]
-        return "-".join([self.name, *model, *(f"without-{part}" for part in self.without)])
+        fidelity = [] if self.online == "default" else [self.online]
+        return "-".join(
+            [self.name, *model, *fidelity, *(f"without-{part}" for part in self.without)]
+        )
 
 
 def make(spec: TrackerSpec) -> Start:
@@ -75,9 +81,11 @@ def make(spec: TrackerSpec) -> Start:
 
 
 def _ocean(spec: TrackerSpec) -> Start:
-    from napari_ocean.tracking import load_tracker, settings_from  # torch is loaded here
+    from napari_ocean.online.settings import FIDELITIES  # torch is loaded here
+    from napari_ocean.tracking import load_tracker, settings_from
 
-    tracker = load_tracker(spec.model, device=spec.device)
+    online = FIDELITIES[spec.online]
+    tracker = load_tracker(spec.model, device=spec.device, online=online)
     tracker.settings = settings_from(spec.settings, tracker.settings)
     for part in spec.without:
         ABLATIONS[part](tracker)
@@ -105,9 +113,15 @@ def _without_penalties(tracker: Tracker) -> None:
     tracker.settings = settings_from(nothing, tracker.settings)
 
 
+def _without_online(tracker: Tracker) -> None:
+    """Siamese only: nothing is learnt while tracking (Sec. 4.2)."""
+    tracker.online = None
+
+
 ABLATIONS: dict[str, Callable[[Tracker], None]] = {
     "aware": _without_aware,
     "dilation": _without_dilation,
+    "online": _without_online,
     "penalties": _without_penalties,
 }
 """Parts that can be left out of a trained network at test time; the paper trains anew."""
@@ -119,7 +133,9 @@ ABLATIONS: dict[str, Callable[[Tracker], None]] = {
 class _Static:
     """The tracker that believes the target never moves."""
 
-    def __init__(self, frame_rgb: NDArray[np.uint8], box_xyxy: ArrayLike) -> None:
+    def __init__(
+        self, frame_rgb: NDArray[np.uint8], box_xyxy: ArrayLike, *, examples: Examples = ()
+    ) -> None:
         self._found = Prediction(box_xyxy=boxes.check(box_xyxy), score=1.0, state=State.FOUND)
 
     def step(self, frame_rgb: NDArray[np.uint8], /) -> Prediction:
@@ -164,7 +180,7 @@ def _opencv(spec: TrackerSpec) -> Start:
             f"This OpenCV has no {class_name}; pip install opencv-contrib-python-headless into a "
             "folder of its own and put that folder on PYTHONPATH."
         )
-    return lambda frame_rgb, box_xyxy: _OpenCV(create, frame_rgb, box_xyxy)
+    return lambda frame_rgb, box_xyxy, *, examples=(): _OpenCV(create, frame_rgb, box_xyxy)
 
 
 def _nanotrack(spec: TrackerSpec) -> Start:
@@ -174,7 +190,7 @@ def _nanotrack(spec: TrackerSpec) -> Start:
         if not path.is_file():
             raise WeightsError(f"There is no file {path}; name the folder of NanoTrack's files.")
         setattr(parameters, attribute, str(path))
-    return lambda frame_rgb, box_xyxy: _OpenCV(
+    return lambda frame_rgb, box_xyxy, *, examples=(): _OpenCV(
         lambda: cv2.TrackerNano.create(parameters), frame_rgb, box_xyxy
     )
 

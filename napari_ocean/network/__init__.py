@@ -7,7 +7,7 @@ from napari_ocean.network.checkpoint import (
     read_checkpoint,
     save_network,
 )
-from napari_ocean.network.ocean import OceanNet, OceanOutput, TemplateState, fold_batch_norm
+from napari_ocean.network.ocean import OceanNet, OceanOutput, TemplateState, fold_batch_norm, stack
 from napari_ocean.network.presets import LITE, OCEAN, PRESETS, SEARCH_PX, TEMPLATE_PX, Preset
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "load_network",
     "read_checkpoint",
     "save_network",
+    "stack",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -38,6 +39,12 @@ class OceanOutput(NamedTuple):
     """Regular-region logits ``(N, 1, S, S)``."""
     aware: Tensor | None
     """Object-aware logits ``(N, 1, S, S)``; None without the object-aware head."""
+
+    def at(self, index: int) -> OceanOutput:
+        """One of the N, still as a batch."""
+        one = slice(index, index + 1)
+        aware = None if self.aware is None else self.aware[one]
+        return OceanOutput(self.ltrb[one], self.regular[one], aware)
 
 
 class OceanNet(nn.Module):
@@ -117,6 +124,13 @@ class OceanNet(nn.Module):
     def forward(self, z: Tensor, x: Tensor) -> OceanOutput:
         """Template and search in one call."""
         return self.search(x, self.template(z))
+
+
+def stack(states: Sequence[TemplateState]) -> TemplateState:
+    """Several targets' states as one, for search crops in the same order."""
+    regular = zip(*(state.regular for state in states), strict=True)
+    box = zip(*(state.box for state in states), strict=True)
+    return TemplateState(tuple(map(torch.cat, regular)), tuple(map(torch.cat, box)))
 
 
 def fold_batch_norm(net: OceanNet) -> OceanNet:

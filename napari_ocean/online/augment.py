@@ -106,6 +106,3 @@ VIEWS: tuple[View, ...] = (
 
 EXAMPLE_VIEWS: tuple[View, ...] = (View(), View(flip=True), *_corners(0.2)[1:3])
 """Those of further frames that a person drew the target on."""
-
-ASPECT_VIEWS: tuple[View, ...] = (View(), *_corners(0.1)[::3])
-"""Those in which the network's idea of the target's aspect is compared with the drawn one."""

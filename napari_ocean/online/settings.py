@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Literal
 
 from napari_ocean.errors import ConfigError
@@ -71,3 +73,8 @@ RELEASED = OnlineSettings(
     first_dropouts=7,
 )
 """The released parameters (fact sheet, section 4.5)."""
+
+FIDELITIES: Mapping[Fidelity, OnlineSettings] = MappingProxyType(
+    {"default": OnlineSettings(), "official": RELEASED}
+)
+"""The two ways to work, by name."""

@@ -80,6 +80,8 @@ class OnlineUpdate:
     settings : OnlineSettings
     crops : Tensor, shape (N, 3, S, S)
         The first views, BGR 0..255, the plain one first.
+    raw : Tensor
+        What the backbone made of them.
     boxes_px : Tensor, shape (N, 4)
         The target in each, px of the crop counted from the middle of the first.
     """
@@ -90,6 +92,7 @@ class OnlineUpdate:
         classifier: Classifier | None,
         settings: OnlineSettings,
         crops: Tensor,
+        raw: Tensor,
         boxes_px: Tensor,
     ) -> None:
         self._net = net
@@ -98,7 +101,12 @@ class OnlineUpdate:
             classifier = Classifier.default(STRIDE_PX)
         self._classifier = classifier
         self._settings = settings
-        features = torch.cat([self._features(part) for part in crops.split(_CROPS_AT_ONCE)])
+        features = torch.cat(
+            [
+                self._features(*part)
+                for part in zip(crops.split(_CROPS_AT_ONCE), raw.split(_CROPS_AT_ONCE), strict=True)
+            ]
+        )
         cells = self._cells(crops.shape[-1], features.shape[-1])
         self._model = TargetModel(
             classifier,
@@ -141,10 +149,9 @@ class OnlineUpdate:
             return 0.0
         return float(scores[~near].max() / max(scores[near].max(), 1e-6))
 
-    def _features(self, crops: Tensor, raw: Tensor | None = None) -> Tensor:
+    def _features(self, crops: Tensor, raw: Tensor) -> Tensor:
         if self._branch:
             return branch_features(self._net, self._classifier, crops)
-        raw = self._net.backbone(crops) if raw is None else raw
         return shared_features(self._net, self._classifier, raw)
 
     def _cells(self, search_px: int, size: int) -> Cells:

@@ -7,14 +7,19 @@ stays the caller's.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import BoxError, TracksError
-from napari_ocean.tracking.tracker import Session, Tracker, load_tracker
+from napari_ocean.errors import BoxError, TracksError, VideoError
+from napari_ocean.tracking.session import Session, step_together
+from napari_ocean.tracking.tracker import EXAMPLES, Tracker, load_tracker
 from napari_ocean.tracks import ObjectPrediction, Prediction, State, Tracks
 from napari_ocean.video import FrameSource, open_video
 
@@ -76,41 +81,69 @@ def propagate(
             for frame, box in of.items():
                 _check_seed(source, object_id, frame, box)
         absent = {k: frozenset(chain.from_iterable(tracks.absent_spans(k))) for k in seeds}
+        drawn = {object_id: _drawn(tracks, object_id) for object_id in seeds}
         tracker = tracker or load_tracker()
-        return _walk(source, frames, seeds, absent, tracker, cleanup.pop_all())
+        walk = _Walk(source, seeds, absent, drawn, tracker)
+        return walk.over(frames, cleanup.pop_all())
 
 
-def _walk(
-    source: FrameSource,
-    frames: range,
-    seeds: dict[int, dict[int, FloatArray]],
-    absent: dict[int, frozenset[int]],
-    tracker: Tracker,
-    cleanup: ExitStack,
-) -> Predictions:
-    sessions: dict[int, Session] = {}
-    first = frames.index(min((f for of in seeds.values() for f in of), key=frames.index))
-    with cleanup:
-        for frame in frames[first:]:
-            image = source.frame(frame)
-            for object_id, of in seeds.items():
-                if frame in of:
-                    sessions[object_id] = tracker.start(image, of[frame])
-                    found = Prediction(box_xyxy=of[frame], score=1.0, state=State.FOUND)
-                elif frame in absent[object_id]:
-                    sessions.pop(object_id, None)
-                    continue
-                elif object_id in sessions:
-                    found = sessions[object_id].step(image)
-                else:
-                    continue
-                yield ObjectPrediction(
-                    object_id=object_id,
-                    frame=frame,
-                    box_xyxy=found.box_xyxy,
-                    score=found.score,
-                    state=found.state,
-                )
+@dataclass(slots=True)
+class _Walk:
+    """What a walk over the frames needs to know of each object, and where it stands."""
+
+    source: FrameSource
+    seeds: dict[int, dict[int, FloatArray]]
+    absent: dict[int, frozenset[int]]
+    drawn: dict[int, dict[int, FloatArray]]
+    tracker: Tracker
+    sessions: dict[int, Session] = field(default_factory=dict)
+
+    def over(self, frames: range, cleanup: ExitStack) -> Predictions:
+        first = frames.index(min((f for of in self.seeds.values() for f in of), key=frames.index))
+        with cleanup:
+            for frame in frames[first:]:
+                found = self._on(frame, self.source.frame(frame))
+                for object_id in sorted(found, key=list(self.seeds).index):
+                    prediction = found[object_id]
+                    yield ObjectPrediction(
+                        object_id=object_id,
+                        frame=frame,
+                        box_xyxy=prediction.box_xyxy,
+                        score=prediction.score,
+                        state=prediction.state,
+                    )
+
+    def _on(self, frame: int, image: NDArray[np.uint8]) -> dict[int, Prediction]:
+        """What is found on a frame, by object."""
+        found: dict[int, Prediction] = {}
+        for object_id, of in self.seeds.items():
+            if frame in of:
+                self.sessions[object_id] = self._start(object_id, frame, image)
+                found[object_id] = Prediction(box_xyxy=of[frame], score=1.0, state=State.FOUND)
+            elif frame in self.absent[object_id]:
+                self.sessions.pop(object_id, None)
+        going = [k for k in self.sessions if k not in found]
+        predictions = step_together([self.sessions[k] for k in going], image)
+        return found | dict(zip(going, predictions, strict=True))
+
+    def _start(self, object_id: int, frame: int, image: NDArray[np.uint8]) -> Session:
+        """Begin at a drawn box, taught by those that a person drew nearest to it."""
+        others = sorted(self.drawn[object_id], key=lambda other: abs(other - frame))
+        examples: list[tuple[NDArray[np.uint8], FloatArray]] = []
+        hw = (self.source.height, self.source.width)
+        for other in others if self.tracker.online is not None else []:
+            if other != frame and len(examples) < EXAMPLES:
+                # what cannot be used is no reason to stop: it may never be reached
+                with suppress(VideoError, BoxError):
+                    box = boxes.check(self.drawn[object_id][other], hw)
+                    examples.append((self.source.frame(other), box))
+        return self.tracker.start(image, self.seeds[object_id][frame], examples=examples)
+
+
+def _drawn(tracks: Tracks, object_id: int) -> dict[int, FloatArray]:
+    """A person's boxes of an object, by frame."""
+    boxes_by_frame = {frame: tracks.get(object_id, frame) for frame in tracks.keyframes(object_id)}
+    return {frame: box.box_xyxy for frame, box in boxes_by_frame.items() if box is not None}
 
 
 def _frames(length: int, start: int, stop: int | None, *, reverse: bool) -> range:

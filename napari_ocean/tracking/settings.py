@@ -142,6 +142,9 @@ LITE = SiameseSettings(
     aware_weight=0.3,
     min_size_px=4,
     exact_crop_origin=True,
+    aspect_share=0.5,
+    size_gain=1.5,
+    size_bias=0.04,
 )
 """Settings of the shipped ``lite`` weights, chosen on the development sequences."""
 

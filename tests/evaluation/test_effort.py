@@ -89,7 +89,7 @@ def test_two_sides_mend_what_either_alone_loses() -> None:
     def count(method: str) -> tuple[int, int]:
         annotator = Annotator(truth, 0.5, HW)
         with clip.open() as video:
-            TRACKED[method](lambda f, b: Blind(truth, {4}, f, b), video, annotator)
+            TRACKED[method](lambda f, b, *, examples=(): Blind(truth, {4}, f, b), video, annotator)
         return len(annotator.drawn), annotator.visited
 
     assert count("forward") == (2, 9)
@@ -97,7 +97,7 @@ def test_two_sides_mend_what_either_alone_loses() -> None:
     assert count("two-sided") == (3, 2 + 7 + 3 + 3)
     annotator = Annotator(truth, 0.5, HW)
     with clip.open() as video:
-        effort.two_sided(lambda f, b: Blind(truth, {4}, f, b), video, annotator)
+        effort.two_sided(lambda f, b, *, examples=(): Blind(truth, {4}, f, b), video, annotator)
     assert annotator.drawn == [0, 8, 4]
     assert annotator.corrections == 1
 

@@ -60,6 +60,7 @@ def test_markdown_has_a_row_per_tracker_and_sequence(report) -> None:
     lines = as_markdown(report, peers).splitlines()
     assert "2 sequences, 8 frames that count" in lines[2]
     assert any(line.startswith("| ocean | 0.714 [0.476, 0.952] | 0.750 [0.500") for line in lines)
+    assert "| ocean | 0.250 | 0.500 |" in lines  # a score of 1 on each of 6 right and 2 wrong boxes
     assert "| ocean | 10.0 | 30.0 | 100 | 1.50 | 300 |" in lines
     assert "| nano | 40.0 | 120.0 | 25 | 0.25 | - |" in lines
     assert "| nano | +0.238 | [+0.000, +0.476] |" in lines
@@ -100,7 +101,7 @@ def test_a_file_that_holds_no_peers_is_said(tmp_path) -> None:
 def test_curves_are_drawn_as_png_and_svg_with_the_best_first(report, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     paths = plots.write_curves(report, tmp_path / "curves")
-    stems = ("success", "precision", "normalized-precision")
+    stems = ("success", "precision", "normalized-precision", "reliability")
     assert {p.name for p in paths} == {f"{s}.{kind}" for s in stems for kind in ("png", "svg")}
     assert all(p.read_bytes()[1:4] == b"PNG" for p in paths if p.suffix == ".png")
     svg = (tmp_path / "curves" / "success.svg").read_text()

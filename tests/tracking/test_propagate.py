@@ -8,7 +8,7 @@ import pytest
 from napari_ocean import boxes
 from napari_ocean.demo import demo_clip
 from napari_ocean.errors import BoxError, TracksError
-from napari_ocean.tracking import Tracker, load_tracker, propagate
+from napari_ocean.tracking import Tracker, load_tracker, propagate, step_together
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State, TrackBox, Tracks
 
 CLIP = demo_clip()
@@ -70,6 +70,7 @@ def test_each_object_has_its_own_beginning(tracker: Tracker) -> None:
 
 
 def test_a_later_drawn_box_begins_anew(tracker: Tracker) -> None:
+    tracker = Tracker(tracker.net, tracker.settings)  # which learns nothing from the other box
     tracks = drawn((1, 0))
     moved = CLIP.truth_xyxy[6] + 15
     tracks.draw(1, 6, moved)
@@ -170,3 +171,35 @@ def test_a_box_outside_the_frame_names_object_and_frame(tracker: Tracker) -> Non
     tracks.draw(tracks.add_object(), 2, (9000, 9000, 9100, 9100))
     with pytest.raises(BoxError, match=r"Object 1, frame 2: .*outside the frame"):
         propagate(FRAMES, tracks, tracker=tracker)
+
+
+def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkeypatch) -> None:
+    """The nearest first, also those outside the range; one outside the frame is left out."""
+    tracks = drawn((1, 2))
+    for frame in (0, 1, 5, 7, 9, 11):
+        tracks.draw(1, frame, CLIP.truth_xyxy[frame])
+    tracks.put(1, 3, TrackBox(np.array([-90.0, -90.0, -10.0, -10.0])))
+    taught = []
+
+    def start(frame_rgb, box_xyxy, *, examples=()):
+        taught.append([int(box[0]) for _, box in examples])
+        for image, box in examples:
+            frame = int(np.argmin(np.abs(CLIP.truth_xyxy - box).sum(axis=1)))
+            np.testing.assert_array_equal(image, CLIP.frames[frame])
+        return Tracker.start(tracker, frame_rgb, box_xyxy)
+
+    monkeypatch.setattr(tracker, "start", start)
+    list(propagate(FRAMES, tracks, tracker=tracker, start=2, stop=3))
+    assert taught == [[int(CLIP.truth_xyxy[frame][0]) for frame in (1, 0, 5, 7)]]
+
+
+def test_several_targets_share_a_batch_and_find_what_each_finds_alone(tracker: Tracker) -> None:
+    plain = Tracker(tracker.net, tracker.settings)
+    starts = [CLIP.truth_xyxy[0], CLIP.truth_xyxy[0] + 20, np.array([300.0, 60.0, 360.0, 110.0])]
+    together = [plain.start(CLIP.frames[0], box) for box in starts]
+    alone = [plain.start(CLIP.frames[0], box) for box in starts]
+    for image in CLIP.frames[1:4]:
+        batch = step_together(together, image)
+        for one, other in zip(batch, [session.step(image) for session in alone], strict=True):
+            np.testing.assert_allclose(one.box_xyxy, other.box_xyxy, atol=0.05)
+            assert one.score == pytest.approx(other.score, abs=1e-3)

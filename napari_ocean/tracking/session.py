@@ -1,0 +1,312 @@
+"""One target being followed: what is shown, where to look, what comes of it (Sec. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_ocean import boxes
+from napari_ocean.boxes import FloatArray
+from napari_ocean.errors import VideoError
+from napari_ocean.network import TEMPLATE_PX, OceanNet, OceanOutput, TemplateState, stack
+from napari_ocean.network.grid import decode
+from napari_ocean.network.presets import STRIDE_PX
+from napari_ocean.online.augment import EXAMPLE_VIEWS, VIEWS
+from napari_ocean.online.released import ReleasedUpdate
+from napari_ocean.online.update import Found, OnlineUpdate, Seen, Update
+from napari_ocean.tracking import siamese
+from napari_ocean.tracking.crop import (
+    CropTransform,
+    context_side,
+    crop_patch,
+    mean_color,
+    round_half_up,
+)
+from napari_ocean.tracking.views import Picture, first_views
+from napari_ocean.tracks import Prediction, State
+
+if TYPE_CHECKING:
+    from napari_ocean.tracking.tracker import Tracker
+
+Image = NDArray[np.uint8]
+Shown = tuple[Image, FloatArray]
+"""A frame and the target's box on it."""
+
+_CROPS_AT_ONCE = 4
+"""Crops in one batch: more do not fit a CPU's cache, and a GPU is busy with them."""
+
+
+class _Question(NamedTuple):
+    """Where a session looks on a frame."""
+
+    frame_rgb: Image
+    patch: Image
+    transform: CropTransform
+    scale: float
+    """Crop px per frame px."""
+
+
+class Session:
+    """One target being followed through consecutive frames, in either direction."""
+
+    def __init__(self, tracker: Tracker, shown: Sequence[tuple[Image, FloatArray]]) -> None:
+        frame_rgb, box_xyxy = shown[0]
+        self._net = tracker.net
+        self._device = tracker.device
+        self._settings = tracker.settings
+        self._center_xy = boxes.center(box_xyxy)
+        self._size_wh = boxes.size(box_xyxy)
+        self._fill = mean_color(frame_rgb)
+        self._stretch_wh = np.ones(2)
+        self._trusted = self._center_xy, self._size_wh
+        self._doubtful_frames = 0
+        settings = self._settings
+        area = self._size_wh.prod() / (frame_rgb.shape[0] * frame_rgb.shape[1])
+        small = area < settings.small_target_area
+        self._search_px = settings.search_small_target_px if small else settings.search_px
+        side_px = max(round(context_side(self._size_wh, settings.context)), 1)
+        patch, _ = crop_patch(frame_rgb, self._center_xy, side_px, TEMPLATE_PX, self._fill)
+        self._update: Update | None = None
+        self._holds = tracker.online is not None and tracker.online.fidelity == "default"
+        with inference(self._net):
+            self._template: TemplateState = self._net.template(_tensor([patch], self._device))
+            if self._holds or settings.aspect_share > 0:
+                self._study(tracker, shown)
+            elif tracker.online is not None:
+                self._update = ReleasedUpdate(
+                    self._net,
+                    tracker.classifier,
+                    tracker.online,
+                    frame_rgb,
+                    self._center_xy,
+                    self._size_wh,
+                )
+
+    def step(self, frame_rgb: NDArray[np.uint8]) -> Prediction:
+        """Find the target on the next frame.
+
+        Parameters
+        ----------
+        frame_rgb : ndarray of uint8, shape (H, W, 3)
+
+        Raises
+        ------
+        VideoError
+            If the frame is not an RGB uint8 image.
+        """
+        return step_together([self], frame_rgb)[0]
+
+    # ------------------------------------------------------------------ one step, in two halves
+
+    def _ask(self, frame_rgb: Image) -> _Question:
+        """Where to look on a frame."""
+        search_px = self._search_px + self._widening_px()
+        context_px = context_side(self._size_wh, self._settings.context)
+        scale = TEMPLATE_PX / context_px  # crop px per frame px
+        side_px = max(round_half_up(context_px * search_px / TEMPLATE_PX), 1)
+        patch, transform = crop_patch(frame_rgb, self._center_xy, side_px, search_px, self._fill)
+        return _Question(frame_rgb, patch, transform, scale)
+
+    def _answer(
+        self, question: _Question, crop: Tensor, raw: Tensor, out: OceanOutput
+    ) -> Prediction:
+        """Make one box of what the network said of the crop, and learn from it."""
+        settings, search_px = self._settings, crop.shape[-1]
+        maps, score = self._read(out)
+        learnt = None
+        if self._update is not None:
+            learnt = self._update.scores(Seen(question.frame_rgb, crop, raw))
+        scale = question.scale
+        best = siamese.select(maps, score, self._size_wh * scale, settings, learnt)
+        state = self._judge(best.confidence)
+        if state is State.LOST and self._holds:
+            self._center_xy, self._size_wh = self._trusted
+            return self._prediction(best.confidence, state)
+
+        if settings.exact_crop_origin:
+            # The grid counts from the centre of the middle pixel, edges from its corner.
+            center = question.transform.to_frame(boxes.center(best.box_xyxy) + 0.5)
+        else:
+            center = self._center_xy + (boxes.center(best.box_xyxy) - search_px // 2) / scale
+        size = siamese.smooth_size(
+            self._size_wh,
+            boxes.size(best.box_xyxy) / scale,
+            best.penalty * best.score * settings.size_rate,
+            twice=settings.smooth_size_twice,
+        )
+        frame_wh = np.array(question.frame_rgb.shape[1::-1], dtype=np.float64)
+        self._center_xy = np.clip(center, 0, frame_wh)
+        self._size_wh = np.clip(size, np.minimum(settings.min_size_px, frame_wh), frame_wh)
+        if state is State.FOUND:
+            self._trusted = self._center_xy, self._size_wh
+        # the memory's samples are of one size, that of the ordinary crop
+        learns = not self._holds or (state is State.FOUND and search_px == self._search_px)
+        if self._update is not None and learns:
+            self._update.learn(Found(best.box_xyxy, self._center_xy, self._size_wh))
+        return self._prediction(best.confidence, state)
+
+    def _read(self, out: OceanOutput) -> tuple[FloatArray, FloatArray]:
+        """Boxes ``(4, S, S)`` in px of the search crop, and score ``(S, S)``."""
+        aware = None if out.aware is None else _array(out.aware.sigmoid())[0]
+        regular = _array(out.regular.sigmoid())[0]
+        score = siamese.fuse_scores(regular, aware, self._settings.aware_weight)
+        return siamese.stretch(_array(decode(out.ltrb)), self._stretch_wh), score
+
+    def _prediction(self, confidence: float, state: State) -> Prediction:
+        box = boxes.from_center(self._center_xy, self._size_wh)
+        return Prediction(box_xyxy=box, score=confidence, state=state)
+
+    def _study(self, tracker: Tracker, shown: Sequence[Shown]) -> None:
+        """Learn from the drawn boxes what the target looks like, and how wide it is for its height.
+
+        A square template crop does not tell the target's aspect; the network takes what is usual
+        for such a thing, and the difference shows on the drawn frames already.
+        """
+        pictures = [
+            picture
+            for i, (frame, box) in enumerate(shown)
+            for picture in first_views(
+                frame,
+                box,
+                EXAMPLE_VIEWS if i else VIEWS,
+                search_px=self._search_px,
+                context=self._settings.context,
+                fill=self._fill,
+                seed=i,
+            )
+        ]
+        crops = _tensor([picture.crop for picture in pictures], self._device)
+        raw = torch.cat([self._net.backbone(part) for part in crops.split(_CROPS_AT_ONCE)])
+        if self._settings.aspect_share > 0:
+            self._stretch_wh = self._own_aspect(raw, pictures)
+        if self._holds and tracker.online is not None:
+            targets = torch.from_numpy(np.stack([picture.box_px for picture in pictures]))
+            self._update = OnlineUpdate(
+                self._net, tracker.classifier, tracker.online, crops, raw, targets
+            )
+
+    def _own_aspect(self, raw: Tensor, pictures: Sequence[Picture]) -> FloatArray:
+        """Factors on width and height that give the shown targets their own aspect."""
+        logs = []
+        for i, picture in enumerate(pictures):
+            if not picture.view.rotation_deg:
+                out = self._net.match(raw[i : i + 1], self._template)
+                found = siamese.at(*self._read(out), boxes.center(picture.box_px))
+                logs.append(np.log(boxes.size(picture.box_px) / boxes.size(found)))
+        width, height = self._settings.aspect_share * np.median(logs, axis=0)
+        return np.exp([(width - height) / 2, (height - width) / 2])
+
+    # ------------------------------------------------------------------------------- judgement
+
+    def _widening_px(self) -> int:
+        """How much further to look, after a while without the target; whole cells either way."""
+        lost_for = self._doubtful_frames - self._settings.patience
+        if not self._holds or lost_for < 0:
+            return 0
+        return min(lost_for + 1, self._settings.widening_steps) * 8 * STRIDE_PX
+
+    def _judge(self, confidence: float) -> State:
+        """State of this frame; *lost* comes after some doubtful frames and goes when sure."""
+        settings = self._settings
+        if self._holds:
+            was_lost = self._doubtful_frames >= settings.patience
+            enough = settings.found_score if was_lost else settings.lost_score
+            self._doubtful_frames = 0 if confidence >= enough else self._doubtful_frames + 1
+            is_lost = self._doubtful_frames >= settings.patience
+        else:
+            is_lost = confidence < settings.lost_score
+        if is_lost:
+            return State.LOST
+        return State.FOUND if confidence >= settings.found_score else State.UNCERTAIN
+
+
+def step_together(sessions: Sequence[Session], frame_rgb: Image) -> list[Prediction]:
+    """Find several targets on one frame, their crops in one batch of the network.
+
+    Parameters
+    ----------
+    sessions : sequence of Session
+        Of one tracker.
+    frame_rgb : ndarray of uint8, shape (H, W, 3)
+
+    Returns
+    -------
+    list of Prediction
+        In the order of the sessions.
+
+    Raises
+    ------
+    VideoError
+        If the frame is not an RGB uint8 image.
+    """
+    check_frame(frame_rgb)
+    questions = [session._ask(frame_rgb) for session in sessions]
+    by_size: dict[int, list[int]] = {}
+    for i, question in enumerate(questions):
+        by_size.setdefault(len(question.patch), []).append(i)
+    found: dict[int, Prediction] = {}
+    for alike in by_size.values():
+        for start in range(0, len(alike), _CROPS_AT_ONCE):
+            batch = alike[start : start + _CROPS_AT_ONCE]
+            answers = _answers([sessions[i] for i in batch], [questions[i] for i in batch])
+            found.update(zip(batch, answers, strict=True))
+    return [found[i] for i in range(len(sessions))]
+
+
+def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> list[Prediction]:
+    """Answers to questions whose crops are of one size."""
+    net = sessions[0]._net
+    with inference(net):
+        crops = _tensor([question.patch for question in questions], sessions[0]._device)
+        raw = net.backbone(crops)
+        out = net.match(raw, stack([session._template for session in sessions]))
+        return [
+            session._answer(question, crops[i : i + 1], raw[i : i + 1], out.at(i))
+            for i, (session, question) in enumerate(zip(sessions, questions, strict=True))
+        ]
+
+
+@contextmanager
+def inference(net: OceanNet) -> Iterator[None]:
+    """Run a network without gradients, on as many threads as suit it."""
+    before = torch.get_num_threads()
+    threads = net.preset.cpu_threads
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def check_frame(frame: Any) -> None:
+    """Say what is wrong with a frame.
+
+    Raises
+    ------
+    VideoError
+        If it is not an RGB uint8 image.
+    """
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape[2:] != (3,):
+        kind = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
+        raise VideoError(
+            f"A frame is an RGB uint8 array (H, W, 3), not {kind}; "
+            "napari_ocean.video.to_rgb_uint8 converts it."
+        )
+
+
+def _tensor(patches_rgb: Sequence[Image], device: torch.device) -> Tensor:
+    """Crops ``(N, 3, S, S)`` float32 BGR."""
+    bgr = torch.from_numpy(np.stack(patches_rgb)[..., ::-1].copy())
+    return bgr.to(device).permute(0, 3, 1, 2).float()
+
+
+def _array(batch: Tensor) -> FloatArray:
+    return np.asarray(batch[0].cpu().double().numpy())  # in this order: MPS has no float64
