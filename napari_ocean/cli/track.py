@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", default="auto", help="auto, cpu, cuda ... (default: %(default)s)"
     )
     parser.add_argument(
+        "--online",
+        choices=["default", "official", "off"],
+        default="default",
+        help="how the tracker learns the object's changing looks: as measured best, as the "
+        "released code does, or not at all (faster) (default: %(default)s)",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help="file for the boxes, .csv, .json or .txt (default: VIDEO's name with .boxes.csv, in "
@@ -141,9 +148,9 @@ def _track(
     walks: list[tuple[range, bool]],
 ) -> None:
     from napari_ocean.cli.follow import follow
-    from napari_ocean.tracking import load_tracker, propagate
+    from napari_ocean.tracking import ONLINE, load_tracker, propagate
 
-    tracker = load_tracker(args.model, device=args.device)
+    tracker = load_tracker(args.model, device=args.device, online=ONLINE[args.online])
     runs = [
         propagate(video, tracks, tracker=tracker, start=of.start, stop=of.stop, reverse=reverse)
         for of, reverse in walks

@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ours.add_argument(
         "--online",
         action="append",
-        choices=["default", "official"],
-        help="how the online update works, again for both (--without online: not at all)",
+        choices=["default", "official", "off"],
+        help="how the online update works, again for more rows",
     )
     ours.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting"

@@ -34,14 +34,14 @@ def identity(spec: TrackerSpec) -> dict[str, Any]:
 
 
 def _ocean(spec: TrackerSpec) -> dict[str, Any]:
-    from napari_ocean.online.settings import FIDELITIES
-    from napari_ocean.tracking import find_weights, load_tracker, settings_from
+    from napari_ocean.tracking import ONLINE, find_weights, load_tracker, settings_from
 
-    tracker = load_tracker(spec.model, device=spec.device)
+    online = ONLINE[spec.online]
+    tracker = load_tracker(spec.model, device=spec.device, online=online)
     path = find_weights(spec.model)
     return {
         "settings": asdict(settings_from(spec.settings, tracker.settings)),
-        "online": asdict(FIDELITIES[spec.online]),
+        "online": "off" if online is None else asdict(online),
         "without": list(spec.without),
         "device": tracker.device.type,
         "weights_sha256": {path.name: digest(path)},

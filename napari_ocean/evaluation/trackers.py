@@ -18,7 +18,6 @@ from napari_ocean.evaluation.protocols import Examples, Start
 from napari_ocean.tracks import Prediction, State
 
 if TYPE_CHECKING:
-    from napari_ocean.online.settings import Fidelity
     from napari_ocean.tracking import Tracker
 
 
@@ -32,8 +31,8 @@ class TrackerSpec:
     """Preset or weights file (ours only)."""
     device: str = "auto"
     """Torch device (ours only)."""
-    online: Fidelity = "default"
-    """How the online update works; ``without=("online",)`` leaves it out (ours only)."""
+    online: str = "default"
+    """How the online update works: ``default``, ``official``, or ``off`` (ours only)."""
     settings: Mapping[str, bool | float | int] = field(default_factory=dict)
     """Changes to the settings that belong to the model (ours only)."""
     without: tuple[str, ...] = ()
@@ -46,7 +45,7 @@ class TrackerSpec:
             raise ConfigError(
                 f"There is no tracker {self.name!r}; there are {', '.join(TRACKERS)}."
             )
-        if self.name != "ocean" and (self.settings or self.without):
+        if self.name != "ocean" and (self.settings or self.without or self.online != "default"):
             raise ConfigError(f"Only ocean has settings and parts to leave out, not {self.name}.")
         if unknown := sorted(set(self.without) - set(ABLATIONS)):
             raise ConfigError(
@@ -81,11 +80,9 @@ def make(spec: TrackerSpec) -> Start:
 
 
 def _ocean(spec: TrackerSpec) -> Start:
-    from napari_ocean.online.settings import FIDELITIES  # torch is loaded here
-    from napari_ocean.tracking import load_tracker, settings_from
+    from napari_ocean.tracking import ONLINE, load_tracker, settings_from  # torch is loaded here
 
-    online = FIDELITIES[spec.online]
-    tracker = load_tracker(spec.model, device=spec.device, online=online)
+    tracker = load_tracker(spec.model, device=spec.device, online=ONLINE[spec.online])
     tracker.settings = settings_from(spec.settings, tracker.settings)
     for part in spec.without:
         ABLATIONS[part](tracker)
@@ -113,15 +110,9 @@ def _without_penalties(tracker: Tracker) -> None:
     tracker.settings = settings_from(nothing, tracker.settings)
 
 
-def _without_online(tracker: Tracker) -> None:
-    """Siamese only: nothing is learnt while tracking (Sec. 4.2)."""
-    tracker.online = None
-
-
 ABLATIONS: dict[str, Callable[[Tracker], None]] = {
     "aware": _without_aware,
     "dilation": _without_dilation,
-    "online": _without_online,
     "penalties": _without_penalties,
 }
 """Parts that can be left out of a trained network at test time; the paper trains anew."""

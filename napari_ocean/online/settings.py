@@ -74,7 +74,7 @@ RELEASED = OnlineSettings(
 )
 """The released parameters (fact sheet, section 4.5)."""
 
-FIDELITIES: Mapping[Fidelity, OnlineSettings] = MappingProxyType(
-    {"default": OnlineSettings(), "official": RELEASED}
+ONLINE: Mapping[str, OnlineSettings | None] = MappingProxyType(
+    {"default": OnlineSettings(), "official": RELEASED, "off": None}
 )
-"""The two ways to work, by name."""
+"""The ways to track, by the name that a command line takes."""

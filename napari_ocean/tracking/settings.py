@@ -109,6 +109,7 @@ RELEASED: Mapping[str, SiameseSettings] = MappingProxyType(
             search_px=271,
             search_small_target_px=287,
             aware_weight=0,
+            learnt_weight=0.5,
         ),
         "VOT2019ON": SiameseSettings(
             penalty_k=0.06,
@@ -116,6 +117,7 @@ RELEASED: Mapping[str, SiameseSettings] = MappingProxyType(
             window_influence=0.484,
             search_small_target_px=287,
             aware_weight=0,
+            learnt_weight=0.7,
         ),
         "OTB2015": SiameseSettings(
             penalty_k=0.087,

@@ -5,6 +5,7 @@ Plain functions of arrays; the tracker (:mod:`napari_ocean.tracking.tracker`) pu
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -104,9 +105,8 @@ def select(
     """
     sizes = np.moveaxis(boxes[2:] - boxes[:2], 0, -1)  # (S, S, 2)
     penalty = size_penalty(sizes, previous_wh, settings.penalty_k)
-    hann = np.hanning(score.shape[0])
     influence = settings.window_influence
-    ranked = penalty * score * (1 - influence) + np.outer(hann, hann) * influence
+    ranked = penalty * score * (1 - influence) + _window(len(score)) * influence
     if learnt is not None:
         ranked = settings.learnt_weight * learnt + (1 - settings.learnt_weight) * ranked
     best = np.unravel_index(np.argmax(ranked), ranked.shape)
@@ -117,6 +117,13 @@ def select(
         float(penalty[best]),
         own if learnt is None else confidence(own, float(learnt[best])),
     )
+
+
+@lru_cache
+def _window(size: int) -> FloatArray:
+    """Cosine window over the score map, zero at its border."""
+    hann = np.hanning(size)
+    return np.outer(hann, hann)
 
 
 def _amplify(

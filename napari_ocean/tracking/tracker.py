@@ -28,7 +28,7 @@ def load_tracker(
     *,
     device: str = "auto",
     settings: SiameseSettings | None = None,
-    online: bool | OnlineSettings = True,
+    online: bool | OnlineSettings | None = True,
 ) -> Tracker:
     """Load a network and make it ready to track.
 
@@ -40,7 +40,7 @@ def load_tracker(
         ``"auto"`` (a CUDA GPU when there is one, else the CPU) or a torch device.
     settings : SiameseSettings, optional
         Default: those that belong to the network.
-    online : bool or OnlineSettings
+    online : bool or OnlineSettings, optional
         Learn each target's looks while tracking (Sec. 4.2), and how; False: Siamese only.
 
     Raises

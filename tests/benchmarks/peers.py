@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -74,4 +75,5 @@ def _specs(args: argparse.Namespace) -> tuple[dict[str, TrackerSpec], list[str]]
         else:
             specs[name] = spec
     specs.pop("static")
+    specs["ocean-online-off"] = replace(specs["ocean"], online="off")
     return specs, missing

@@ -25,6 +25,14 @@ def test_a_spec_survives_pickle_and_json() -> None:
     assert TrackerSpec(**{**again, "without": tuple(again["without"])}) == spec
     assert spec.label == "ocean-without-aware-without-dilation"
     assert TrackerSpec(name="csrt").label == "csrt"
+    assert TrackerSpec(online="off").label == "ocean-online-off"
+
+
+def test_the_online_update_is_as_the_spec_says() -> None:
+    official = make(TrackerSpec(online="official")).__self__
+    assert official.online.fidelity == "official"
+    assert make(TrackerSpec(online="off")).__self__.online is None
+    assert make(TrackerSpec()).__self__.online.fidelity == "default"
 
 
 @pytest.mark.parametrize(

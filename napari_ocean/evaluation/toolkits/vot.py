@@ -8,7 +8,7 @@ this package may live in different environments; ours needs ``vot-trax`` only. I
     [ocean]
     label = napari-ocean
     protocol = trax
-    command = python -m napari_ocean.evaluation.toolkits.vot --model ocean --settings VOT2018
+    command = python -m napari_ocean.evaluation.toolkits.vot --model OceanV18on.pth --settings VOT2018ON --online official
 
 Then ``vot evaluate --workspace DIR ocean`` and ``vot analysis --workspace DIR ocean`` give expected
 average overlap, accuracy and robustness (Kristan et al., TPAMI 2016) by the official code.
@@ -113,7 +113,7 @@ def polygon_box(corners_xy: ArrayLike) -> FloatArray:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Load the tracker and serve it; ``python -m napari_ocean.evaluation.toolkits.vot --help``."""
-    from napari_ocean.tracking import RELEASED, load_tracker
+    from napari_ocean.tracking import ONLINE, RELEASED, load_tracker
 
     parser = argparse.ArgumentParser(description="A tracker for the VOT toolkit, through TraX.")
     parser.add_argument("--model", default="lite", help="preset or weights file")
@@ -121,10 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--settings", choices=list(RELEASED), help="the released code's settings for a benchmark"
     )
+    parser.add_argument(
+        "--online", choices=list(ONLINE), default="default", help="how the online update works"
+    )
     args = parser.parse_args(arguments)
     settings = RELEASED[args.settings] if args.settings else None
+    online = ONLINE[args.online]
     try:
-        tracker = load_tracker(args.model, device=args.device, settings=settings)
+        tracker = load_tracker(args.model, device=args.device, settings=settings, online=online)
         serve(tracker.start, "napari-ocean")
     except OceanError as error:
         sys.stderr.write(f"{error}\n")
