@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -196,7 +196,8 @@ def _specs(args: argparse.Namespace) -> dict[str, TrackerSpec]:
             ways = list(dict.fromkeys(args.online or ["default"]))
             whole = TrackerSpec(model=args.model, device=args.device, settings=_settings(args))
             specs += [replace(whole, online=way) for way in ways]
-            specs += [replace(specs[0], without=tuple(part.split(","))) for part in args.without]
+            first = replace(whole, online=ways[0])
+            specs += [replace(first, without=tuple(part.split(","))) for part in args.without]
         else:
             specs.append(TrackerSpec(name=name, nano_folder=args.nano))
     return {spec.label: spec for spec in specs}
@@ -215,6 +216,13 @@ def _settings(args: argparse.Namespace) -> dict[str, Number]:
     return {**released, **dict(_assignment(text) for text in args.set)}
 
 
+def _whole_numbers() -> set[str]:
+    """Settings that are counts."""
+    from napari_ocean.tracking import SiameseSettings
+
+    return {f.name for f in fields(SiameseSettings) if f.type == "int"}
+
+
 def _assignment(text: str) -> tuple[str, Number]:
     name, _, value = text.partition("=")
     words = {"true": True, "false": False}
@@ -222,5 +230,5 @@ def _assignment(text: str) -> tuple[str, Number]:
         number = float(value) if value not in words else words[value]
     except ValueError as error:
         raise ConfigError(f"--set takes NAME=NUMBER (or true, false), not {text!r}.") from error
-    whole = isinstance(number, float) and number.is_integer() and name.startswith("search")
+    whole = isinstance(number, float) and number.is_integer() and name in _whole_numbers()
     return name, int(number) if whole else number

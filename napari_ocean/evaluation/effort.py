@@ -24,6 +24,9 @@ from napari_ocean.video import FrameSource
 if TYPE_CHECKING:
     from napari_ocean.evaluation.datasets import Sequence as Clip
 
+EXAMPLES = 4
+"""Boxes drawn last that a tracker is taught by when it starts again (as in the product)."""
+
 BOUNDS = (0.5, 0.7)
 """Overlaps with which an annotator may be content."""
 
@@ -126,8 +129,8 @@ def forward(start: Start, video: FrameSource, annotator: Annotator) -> None:
     for frame in range(first + 1, last + 1):
         image = video.frame(frame)
         if annotator.worst(frame, session.step(image).box_xyxy[None]) is not None:
-            drawn.append((image, annotator.draw(frame)))
-            session = start(*drawn[-1], examples=drawn[:-1])
+            drawn = [(image, annotator.draw(frame)), *drawn[:EXAMPLES]]
+            session = start(*drawn[0], examples=drawn[1:])
 
 
 def two_sided(start: Start, video: FrameSource, annotator: Annotator) -> None:
@@ -137,8 +140,8 @@ def two_sided(start: Start, video: FrameSource, annotator: Annotator) -> None:
     runs = _Runs(start, video)
 
     def fill(left: int, right: int, a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
-        there, there_score = runs.between(left, right, a_xyxy)
-        back, back_score = runs.between(right, left, b_xyxy)
+        there, there_score = runs.between(left, right, a_xyxy, b_xyxy)
+        back, back_score = runs.between(right, left, b_xyxy, a_xyxy)
         return fuse(there, back[::-1], there_score, back_score[::-1])[0]
 
     _bisect(fill, annotator)
@@ -147,13 +150,13 @@ def two_sided(start: Start, video: FrameSource, annotator: Annotator) -> None:
 def from_left(start: Start, video: FrameSource, annotator: Annotator) -> None:
     """Split as :func:`two_sided` does, by the forward run alone: what fusion has to beat."""
     runs = _Runs(start, video)
-    _bisect(lambda left, right, a, b: runs.between(left, right, a)[0], annotator)
+    _bisect(lambda left, right, a, b: runs.between(left, right, a, b)[0], annotator)
 
 
 def from_right(start: Start, video: FrameSource, annotator: Annotator) -> None:
     """Split as :func:`two_sided` does, by the backward run alone."""
     runs = _Runs(start, video)
-    _bisect(lambda left, right, a, b: runs.between(right, left, b)[0][::-1], annotator)
+    _bisect(lambda left, right, a, b: runs.between(right, left, b, a)[0][::-1], annotator)
 
 
 def linear(annotator: Annotator) -> None:
@@ -207,11 +210,14 @@ class _Runs:
         self._video = video
         self._known: dict[tuple[int, int], tuple[Session, list[FloatArray], list[float]]] = {}
 
-    def between(self, key: int, other: int, box_xyxy: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def between(
+        self, key: int, other: int, box_xyxy: FloatArray, other_xyxy: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Boxes (N, 4) and scores (N,) from a keyframe to another one, in the order of the run."""
         step = 1 if other > key else -1
         if (key, step) not in self._known:
-            session = self._start(self._video.frame(key), box_xyxy)
+            examples = [(self._video.frame(other), other_xyxy)]
+            session = self._start(self._video.frame(key), box_xyxy, examples=examples)
             self._known[key, step] = session, [box_xyxy], [1.0]
         session, found, scores = self._known[key, step]
         n = abs(other - key) + 1

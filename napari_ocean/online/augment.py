@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 
 Patch = NDArray[np.uint8]
@@ -64,6 +65,26 @@ def look(wide: Patch, view: View, side_px: int, shift_px: FloatArray) -> Patch:
     margin = (wide.shape[0] - side_px) // 2
     x0, y0 = (margin - int(shift) for shift in shift_px)
     return wide[y0 : y0 + side_px, x0 : x0 + side_px]
+
+
+def moved(view: View, box_px: FloatArray, wide_px: int) -> FloatArray:
+    """Where a view's flip and rotation take a box of the wide patch; its size is kept.
+
+    Parameters
+    ----------
+    view : View
+    box_px : ndarray of float64, shape (4,)
+        Counted from the middle of the first pixel.
+    wide_px : int
+        Side of the wide patch.
+    """
+    middle = (wide_px - 1) / 2
+    x, y = boxes.center(box_px) - middle
+    if view.flip:
+        x = -x
+    angle = math.radians(view.rotation_deg)
+    turned = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    return boxes.from_center(np.array(turned) + middle, boxes.size(box_px))
 
 
 def shifts(views: Sequence[View], side_px: int, jitter: float, seed: int) -> FloatArray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,6 +72,14 @@ class Classifier:
             first_weight=state["filter_initializer.filter_conv.weight"],
             first_bias=state["filter_initializer.filter_conv.bias"],
         )
+
+    def to(self, device: torch.device) -> Classifier:
+        """Have the same on a device."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                values[name] = value.to(device)
+        return Classifier(**values)
 
     def features(self, raw: Tensor) -> Tensor:
         """Features of the filter from those of the backbone, instance-normalised.

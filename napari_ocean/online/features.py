@@ -19,6 +19,9 @@ BRANCH_PX = 224
 
 BRANCH_STRIDE_PX = 16
 
+CROPS_AT_ONCE = 4
+"""Crops in one batch of the network: more do not fit a CPU's cache."""
+
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -79,7 +82,7 @@ def coarse_features(net: OceanNet, classifier: Classifier, crops: Tensor) -> Ten
     """Features of stride 16, ``(N, D, 13, 13)``, from crops ``(N, 3, 224, 224)`` BGR 0..255.
 
     Those of the online branch, which takes normalised RGB, or where the checkpoint has none the
-    shared ones at every second cell.
+    shared ones at every second cell. Larger crops give more cells.
     """
     backbone = net.backbone
     if has_branch(net) and isinstance(backbone, ResNet50):
@@ -88,21 +91,26 @@ def coarse_features(net: OceanNet, classifier: Classifier, crops: Tensor) -> Ten
     return classifier.features(F.avg_pool2d(net.neck(backbone(crops)), 3, BRANCH_STRIDE_PX // 8))
 
 
-def branch_features(net: OceanNet, classifier: Classifier, crops: Tensor) -> Tensor:
-    """:func:`coarse_features` of search crops ``(N, 3, S, S)``, brought to the branch's size.
+def branch_features(
+    net: OceanNet, classifier: Classifier, crops: Tensor, ordinary_px: int
+) -> Tensor:
+    """:func:`coarse_features` of search crops ``(N, 3, S, S)``, brought to the branch's scale.
 
-    A search crop of 255 px shows as much around the target as the branch is used to.
+    An ordinary search crop shows as much around the target as the 224 px that the branch is used
+    to; a wider one becomes as much larger.
     """
-    size = (BRANCH_PX, BRANCH_PX)
-    smaller = F.interpolate(crops, size, mode="bilinear", align_corners=False, antialias=True)
+    side = round(crops.shape[-1] * BRANCH_PX / ordinary_px)
+    smaller = F.interpolate(
+        crops, (side, side), mode="bilinear", align_corners=False, antialias=True
+    )
     return coarse_features(net, classifier, smaller)
 
 
-def branch_cells(search_px: int) -> Cells:
+def branch_cells(ordinary_px: int) -> Cells:
     """Where the cells of :func:`branch_features` lie in a search crop."""
-    factor = search_px / BRANCH_PX
-    # the unpadded network puts its cell j at pixel 16 j + 16 of 224
-    first = (BRANCH_STRIDE_PX + 0.5) * factor - 0.5
+    factor = ordinary_px / BRANCH_PX
+    # the unpadded network puts its cell j at pixel 16 j + 15 of 224
+    first = (BRANCH_STRIDE_PX - 0.5) * factor - 0.5
     return Cells(BRANCH_STRIDE_PX * factor, first, score_shift=0.5)
 
 

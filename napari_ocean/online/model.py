@@ -46,15 +46,15 @@ class TargetModel:
         self._classifier = classifier
         self._settings = settings
         self._dilation = dilation
-        self.filter = classifier.first_filter(first.features, first.boxes)
-        plain, copies = first.features[:1], settings.first_dropouts
-        dropped = F.dropout2d(plain.expand(copies, -1, -1, -1), _DROPOUT)
+        copies = settings.first_dropouts
+        dropped = F.dropout2d(first.features[:1].expand(copies, -1, -1, -1), _DROPOUT)
+        features = torch.cat([first.features, dropped])
+        boxes = torch.cat([first.boxes, first.boxes[:1].expand(copies, -1)])
+        centers = torch.cat([first.centers, first.centers[:1].expand(copies, -1)])
+        self.filter = classifier.first_filter(features, boxes)
+        self._map_size = score_maps(self.filter, features[:1], dilation).shape[-1]
         self._memory = SampleMemory(settings.memory, settings.lasting_weight)
-        self._memory.fill(
-            torch.cat([first.features, dropped]),
-            torch.cat([first.centers, first.centers[:1].expand(copies, -1)]),
-            lasting=settings.lasting_weight > 0,
-        )
+        self._memory.fill(features, centers, lasting=settings.lasting_weight > 0)
         self.train(settings.first_iterations)
 
     def scores(self, features: Tensor) -> Tensor:
@@ -69,11 +69,10 @@ class TargetModel:
     def train(self, iterations: int) -> None:
         """Train the filter on all that is remembered."""
         features, centers, weights = self._memory.used()
-        size = features.shape[-1] + (1 if self._dilation == 1 else 0)
         self.filter, _ = optimise(
             self.filter,
             features,
-            self._classifier.goals(centers, size),
+            self._classifier.goals(centers, self._map_size),
             weights,
             regularization=self._classifier.regularization,
             step_length=self._classifier.step_length,

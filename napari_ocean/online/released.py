@@ -73,9 +73,9 @@ class ReleasedUpdate:
         size_wh: FloatArray,
     ) -> None:
         self._net = net
-        self._classifier = classifier or Classifier.default()
-        self._settings = settings
         self._device = next(net.parameters()).device
+        self._classifier = (classifier or Classifier.default()).to(self._device)
+        self._settings = settings
         # frame px per sample px; for ever
         self._scale = math.sqrt((AREA_SCALE * size_wh).prod()) / BRANCH_PX
         self._frame = 1
@@ -89,7 +89,8 @@ class ReleasedUpdate:
         middle = (BRANCH_PX - 1) / 2 + moves + (center_xy - np.round(center_xy)) / self._scale
         features = torch.cat([self._features(crop) for crop in crops])
         first = self._samples(features, middle, np.tile(size_wh / self._scale, (len(crops), 1)))
-        with torch.random.fork_rng(devices=[]):
+        cuda = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(_SEED)
             self._model = TargetModel(self._classifier, settings, first, dilation=1)
 

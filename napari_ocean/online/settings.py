@@ -12,6 +12,10 @@ from napari_ocean.errors import ConfigError
 Fidelity = Literal["default", "official"]
 
 
+MIN_MEMORY = 40
+"""Room for all views of all drawn frames, and for some that come later."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnlineSettings:
     """How a target's classifier learns and what its answer weighs.
@@ -26,7 +30,7 @@ class OnlineSettings:
     """``"default"`` works on the Siamese search crop and grid; ``"official"`` on a crop of its
     own with everything the released code does to it (:mod:`napari_ocean.online.released`)."""
     memory: int = 50
-    """Samples kept (released: 250)."""
+    """Samples kept, more than the drawn frames give (released: 250)."""
     lasting_weight: float = 0.3
     """Least weight of the first frame and of boxes that a person drew, in [0, 1) (released: 0)."""
     rate: float = 0.02
@@ -54,6 +58,8 @@ class OnlineSettings:
         for name in ("rate", "hard_rate", "lasting_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
+        if self.memory < MIN_MEMORY:
+            raise ConfigError(f"memory is {self.memory}; it must be at least {MIN_MEMORY}.")
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < (field.name in ("memory", "every")):

@@ -21,6 +21,7 @@ from napari_ocean.network.grid import cell_centers, score_size
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.classifier import Classifier
 from napari_ocean.online.features import (
+    CROPS_AT_ONCE,
     Cells,
     branch_cells,
     branch_features,
@@ -31,8 +32,6 @@ from napari_ocean.online.features import (
 )
 from napari_ocean.online.model import TargetModel
 from napari_ocean.online.settings import OnlineSettings
-
-_CROPS_AT_ONCE = 4
 
 
 class Seen(NamedTuple):
@@ -96,15 +95,16 @@ class OnlineUpdate:
         boxes_px: Tensor,
     ) -> None:
         self._net = net
+        self._ordinary_px = crops.shape[-1]
         self._branch = classifier is not None and has_branch(net)
         if classifier is None or not self._branch:
             classifier = Classifier.default(STRIDE_PX)
-        self._classifier = classifier
+        self._classifier = classifier = classifier.to(crops.device)
         self._settings = settings
         features = torch.cat(
             [
                 self._features(*part)
-                for part in zip(crops.split(_CROPS_AT_ONCE), raw.split(_CROPS_AT_ONCE), strict=True)
+                for part in zip(crops.split(CROPS_AT_ONCE), raw.split(CROPS_AT_ONCE), strict=True)
             ]
         )
         cells = self._cells(crops.shape[-1], features.shape[-1])
@@ -121,9 +121,9 @@ class OnlineUpdate:
         search_px = seen.crop.shape[-1]
         self._features_seen = self._features(seen.crop, seen.raw)
         self._cells_seen = self._cells(search_px, self._features_seen.shape[-1])
-        centers = cell_centers(score_size(search_px), seen.crop.device)
-        maps = resample(self._model.scores(self._features_seen), self._cells_seen, centers)
-        self._scores_seen = np.asarray(maps[0].cpu().double().numpy())
+        scores = self._model.scores(self._features_seen).cpu()  # MPS cannot resample
+        maps = resample(scores, self._cells_seen, cell_centers(score_size(search_px)))
+        self._scores_seen = np.asarray(maps[0].double().numpy())
         return self._scores_seen
 
     def learn(self, found: Found) -> None:
@@ -151,8 +151,8 @@ class OnlineUpdate:
 
     def _features(self, crops: Tensor, raw: Tensor) -> Tensor:
         if self._branch:
-            return branch_features(self._net, self._classifier, crops)
+            return branch_features(self._net, self._classifier, crops, self._ordinary_px)
         return shared_features(self._net, self._classifier, raw)
 
     def _cells(self, search_px: int, size: int) -> Cells:
-        return branch_cells(search_px) if self._branch else shared_cells(search_px, size)
+        return branch_cells(self._ordinary_px) if self._branch else shared_cells(search_px, size)

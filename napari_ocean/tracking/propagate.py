@@ -97,6 +97,7 @@ class _Walk:
     drawn: dict[int, dict[int, FloatArray]]
     tracker: Tracker
     sessions: dict[int, Session] = field(default_factory=dict)
+    drawn_last: dict[int, tuple[int, NDArray[np.uint8]]] = field(default_factory=dict)
 
     def over(self, frames: range, cleanup: ExitStack) -> Predictions:
         first = frames.index(min((f for of in self.seeds.values() for f in of), key=frames.index))
@@ -118,11 +119,16 @@ class _Walk:
         found: dict[int, Prediction] = {}
         for object_id, of in self.seeds.items():
             if frame in of:
-                self.sessions[object_id] = self._start(object_id, frame, image)
+                # the session begins when a frame without a box comes, if one does
+                self.sessions.pop(object_id, None)
+                self.drawn_last[object_id] = frame, image
                 found[object_id] = Prediction(box_xyxy=of[frame], score=1.0, state=State.FOUND)
             elif frame in self.absent[object_id]:
                 self.sessions.pop(object_id, None)
-        going = [k for k in self.sessions if k not in found]
+                self.drawn_last.pop(object_id, None)
+            elif object_id in self.drawn_last:
+                self.sessions[object_id] = self._start(object_id, *self.drawn_last.pop(object_id))
+        going = list(self.sessions)
         predictions = step_together([self.sessions[k] for k in going], image)
         return found | dict(zip(going, predictions, strict=True))
 

@@ -18,6 +18,7 @@ from napari_ocean.network import TEMPLATE_PX, OceanNet, OceanOutput, TemplateSta
 from napari_ocean.network.grid import decode
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.augment import EXAMPLE_VIEWS, VIEWS
+from napari_ocean.online.features import CROPS_AT_ONCE
 from napari_ocean.online.released import ReleasedUpdate
 from napari_ocean.online.update import Found, OnlineUpdate, Seen, Update
 from napari_ocean.tracking import siamese
@@ -38,8 +39,8 @@ Image = NDArray[np.uint8]
 Shown = tuple[Image, FloatArray]
 """A frame and the target's box on it."""
 
-_CROPS_AT_ONCE = 4
-"""Crops in one batch: more do not fit a CPU's cache, and a GPU is busy with them."""
+_STEP_PX = 8 * STRIDE_PX
+"""By how much the search crop grows in one step: whole cells on either side."""
 
 
 class _Question(NamedTuple):
@@ -55,7 +56,7 @@ class _Question(NamedTuple):
 class Session:
     """One target being followed through consecutive frames, in either direction."""
 
-    def __init__(self, tracker: Tracker, shown: Sequence[tuple[Image, FloatArray]]) -> None:
+    def __init__(self, tracker: Tracker, shown: Sequence[Shown]) -> None:
         frame_rgb, box_xyxy = shown[0]
         self._net = tracker.net
         self._device = tracker.device
@@ -77,8 +78,8 @@ class Session:
         with inference(self._net):
             self._template: TemplateState = self._net.template(_tensor([patch], self._device))
             if self._holds or settings.aspect_share > 0:
-                self._study(tracker, shown)
-            elif tracker.online is not None:
+                self._study(tracker, shown if self._holds else shown[:1])
+            if tracker.online is not None and not self._holds:
                 self._update = ReleasedUpdate(
                     self._net,
                     tracker.classifier,
@@ -106,8 +107,13 @@ class Session:
 
     def _ask(self, frame_rgb: Image) -> _Question:
         """Where to look on a frame."""
-        search_px = self._search_px + self._widening_px()
         context_px = context_side(self._size_wh, self._settings.context)
+        # what lies further away than the frame is long need not be searched
+        widest_px = 2 * max(frame_rgb.shape[:2]) * TEMPLATE_PX / context_px
+        search_px = self._search_px
+        for _ in range(self._widening_steps()):
+            if search_px + _STEP_PX <= widest_px:
+                search_px += _STEP_PX
         scale = TEMPLATE_PX / context_px  # crop px per frame px
         side_px = max(round_half_up(context_px * search_px / TEMPLATE_PX), 1)
         patch, transform = crop_patch(frame_rgb, self._center_xy, side_px, search_px, self._fill)
@@ -143,7 +149,7 @@ class Session:
         frame_wh = np.array(question.frame_rgb.shape[1::-1], dtype=np.float64)
         self._center_xy = np.clip(center, 0, frame_wh)
         self._size_wh = np.clip(size, np.minimum(settings.min_size_px, frame_wh), frame_wh)
-        if state is State.FOUND:
+        if best.confidence >= settings.lost_score:
             self._trusted = self._center_xy, self._size_wh
         # the memory's samples are of one size, that of the ordinary crop
         learns = not self._holds or (state is State.FOUND and search_px == self._search_px)
@@ -168,13 +174,14 @@ class Session:
         A square template crop does not tell the target's aspect; the network takes what is usual
         for such a thing, and the difference shows on the drawn frames already.
         """
+        first = VIEWS if self._holds else [view for view in VIEWS if not view.rotation_deg]
         pictures = [
             picture
             for i, (frame, box) in enumerate(shown)
             for picture in first_views(
                 frame,
                 box,
-                EXAMPLE_VIEWS if i else VIEWS,
+                EXAMPLE_VIEWS if i else first,
                 search_px=self._search_px,
                 context=self._settings.context,
                 fill=self._fill,
@@ -182,7 +189,7 @@ class Session:
             )
         ]
         crops = _tensor([picture.crop for picture in pictures], self._device)
-        raw = torch.cat([self._net.backbone(part) for part in crops.split(_CROPS_AT_ONCE)])
+        raw = torch.cat([self._net.backbone(part) for part in crops.split(CROPS_AT_ONCE)])
         if self._settings.aspect_share > 0:
             self._stretch_wh = self._own_aspect(raw, pictures)
         if self._holds and tracker.online is not None:
@@ -204,12 +211,12 @@ class Session:
 
     # ------------------------------------------------------------------------------- judgement
 
-    def _widening_px(self) -> int:
-        """How much further to look, after a while without the target; whole cells either way."""
+    def _widening_steps(self) -> int:
+        """How much further to look, after a while without the target."""
         lost_for = self._doubtful_frames - self._settings.patience
         if not self._holds or lost_for < 0:
             return 0
-        return min(lost_for + 1, self._settings.widening_steps) * 8 * STRIDE_PX
+        return min(lost_for + 1, self._settings.widening_steps)
 
     def _judge(self, confidence: float) -> State:
         """State of this frame; *lost* comes after some doubtful frames and goes when sure."""
@@ -252,8 +259,8 @@ def step_together(sessions: Sequence[Session], frame_rgb: Image) -> list[Predict
         by_size.setdefault(len(question.patch), []).append(i)
     found: dict[int, Prediction] = {}
     for alike in by_size.values():
-        for start in range(0, len(alike), _CROPS_AT_ONCE):
-            batch = alike[start : start + _CROPS_AT_ONCE]
+        for start in range(0, len(alike), CROPS_AT_ONCE):
+            batch = alike[start : start + CROPS_AT_ONCE]
             answers = _answers([sessions[i] for i in batch], [questions[i] for i in batch])
             found.update(zip(batch, answers, strict=True))
     return [found[i] for i in range(len(sessions))]

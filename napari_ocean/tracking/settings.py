@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -55,11 +56,11 @@ class SiameseSettings:
     """Under this score the state is *lost*, between the two *uncertain* (ours)."""
     patience: int = 4
     """With the online update: frames under ``lost_score`` until the target counts as lost; from
-    then on the box stays where it was last *found* until a score reaches ``found_score`` (ours)."""
+    then on the box stays where it was before them until a score reaches ``found_score`` (ours)."""
     widening_steps: int = 4
     """Steps of eight cells by which the search crop grows while the target is lost (ours)."""
     learnt_weight: float = 0.4
-    """Weight of the online score in the sum with the Siamese one, in [0, 1) (paper: 0.5)."""
+    """Weight of the online score in the sum with the Siamese one, in [0, 1] (paper: 0.5)."""
 
     def __post_init__(self) -> None:
         shares = (
@@ -82,6 +83,10 @@ class SiameseSettings:
         for name in ("penalty_k", "context", "small_target_area", "min_size_px"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0.")
+        if not (math.isfinite(self.size_gain) and math.isfinite(self.size_bias)):
+            raise ConfigError("size_gain and size_bias must be finite numbers.")
+        if self.patience < 1 or self.widening_steps < 0:
+            raise ConfigError("patience must be at least 1 and widening_steps at least 0.")
         if self.lost_score > self.found_score:
             raise ConfigError("lost_score must not be above found_score.")
 
@@ -145,8 +150,7 @@ LITE = SiameseSettings(
     min_size_px=4,
     exact_crop_origin=True,
     aspect_share=0.5,
-    size_gain=1.5,
-    size_bias=0.04,
+    size_bias=0.05,
 )
 """Settings of the shipped ``lite`` weights, chosen on the development sequences."""
 

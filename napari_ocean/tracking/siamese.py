@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_ocean.boxes import FloatArray
-from napari_ocean.network.grid import search_px_of
+from napari_ocean.network.grid import cell_centers
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.tracking.settings import SiameseSettings
@@ -75,9 +75,8 @@ def stretch(boxes: FloatArray, factor_wh: FloatArray) -> FloatArray:
 
 def at(boxes: FloatArray, score: FloatArray, center_px: FloatArray) -> FloatArray:
     """Box of the best cell within two cells of a place, shape (4,)."""
-    size = len(score)
-    cells = (np.arange(size) - size // 2) * STRIDE_PX + search_px_of(size) // 2
-    x, y = (np.abs(cells - at) <= 2 * STRIDE_PX for at in center_px)
+    cells = cell_centers(len(score)).numpy()
+    x, y = (np.abs(cells - middle) <= 2 * STRIDE_PX for middle in center_px)
     near = np.where(np.outer(y, x), score, -1.0)
     best = np.unravel_index(np.argmax(near), near.shape)
     return boxes[:, best[0], best[1]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.network import TEMPLATE_PX
-from napari_ocean.online.augment import View, look, shifts
+from napari_ocean.online.augment import View, look, moved, shifts
 from napari_ocean.tracking.crop import context_side, crop_patch, round_half_up
 
 _MARGIN_PX = 64
@@ -57,9 +57,13 @@ def first_views(
     wide_px = search_px + 2 * _MARGIN_PX
     side_px = round_half_up(context_side(boxes.size(box_xyxy), context) * wide_px / TEMPLATE_PX)
     wide, transform = crop_patch(frame_rgb, boxes.center(box_xyxy), max(side_px, 1), wide_px, fill)
-    target = transform.to_patch(box_xyxy) - _MARGIN_PX - 0.5
+    target = transform.to_patch(box_xyxy) - 0.5
     moves = shifts(views, search_px, jitter=1 / 3, seed=seed)
     return [
-        Picture(view, look(wide, view, search_px, move), target + np.tile(move, 2))
+        Picture(
+            view,
+            look(wide, view, search_px, move),
+            moved(view, target, wide_px) - _MARGIN_PX + np.tile(move, 2),
+        )
         for view, move in zip(views, moves, strict=True)
     ]

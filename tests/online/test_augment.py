@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_ocean.online.augment import RELEASED_VIEWS, VIEWS, View, look, shifts
+from napari_ocean.online.augment import RELEASED_VIEWS, VIEWS, View, look, moved, shifts
 
 WIDE = np.zeros((101, 101, 3), np.uint8)
 WIDE[50, 50] = 255
@@ -44,3 +44,15 @@ def test_the_released_views_are_23_and_shift_by_67_px() -> None:
     moves = shifts(RELEASED_VIEWS, 224, jitter=1 / 3, seed=0)
     assert len(RELEASED_VIEWS) == 23
     np.testing.assert_array_equal(np.abs(moves[1:5]), 67)
+
+
+@pytest.mark.parametrize("view", [View(flip=True), View(rotation_deg=30), View(rotation_deg=-90)])
+def test_a_target_beside_the_middle_is_followed_through_flip_and_rotation(view: View) -> None:
+    wide = np.zeros((101, 101, 3), np.uint8)
+    wide[42:45, 56:59] = 255  # centred at (57, 43)
+    crop = look(wide, view, 101, np.zeros(2))[..., 0].astype(float)
+    rows, columns = np.mgrid[:101, :101]
+    at = (crop * columns).sum() / crop.sum(), (crop * rows).sum() / crop.sum()
+    box = moved(view, np.array([54.0, 41.0, 60.0, 45.0]), 101)
+    np.testing.assert_allclose((box[:2] + box[2:]) / 2, at, atol=0.3)
+    np.testing.assert_allclose(box[2:] - box[:2], [6, 4])

@@ -178,7 +178,7 @@ def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkey
     tracks = drawn((1, 2))
     for frame in (0, 1, 5, 7, 9, 11):
         tracks.draw(1, frame, CLIP.truth_xyxy[frame])
-    tracks.put(1, 3, TrackBox(np.array([-90.0, -90.0, -10.0, -10.0])))
+    tracks.put(1, 6, TrackBox(np.array([-90.0, -90.0, -10.0, -10.0])))
     taught = []
 
     def start(frame_rgb, box_xyxy, *, examples=()):
@@ -189,8 +189,15 @@ def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkey
         return Tracker.start(tracker, frame_rgb, box_xyxy)
 
     monkeypatch.setattr(tracker, "start", start)
-    list(propagate(FRAMES, tracks, tracker=tracker, start=2, stop=3))
+    list(propagate(FRAMES, tracks, tracker=tracker, start=2, stop=4))
     assert taught == [[int(CLIP.truth_xyxy[frame][0]) for frame in (1, 0, 5, 7)]]
+
+
+def test_where_every_frame_is_drawn_nothing_is_tracked(tracker: Tracker, monkeypatch) -> None:
+    tracks = drawn(*((1, frame) for frame in range(5)))
+    monkeypatch.setattr(tracker, "start", None)
+    predictions = list(propagate(FRAMES, tracks, tracker=tracker, stop=5))
+    assert [p.score for p in predictions] == [1.0] * 5
 
 
 def test_several_targets_share_a_batch_and_find_what_each_finds_alone(tracker: Tracker) -> None:

@@ -8,7 +8,7 @@ this package may live in different environments; ours needs ``vot-trax`` only. I
     [ocean]
     label = napari-ocean
     protocol = trax
-    command = python -m napari_ocean.evaluation.toolkits.vot --model OceanV18on.pth --settings VOT2018ON --online official
+    command = python -m napari_ocean.evaluation.toolkits.vot --model OceanV18on.pth ...
 
 Then ``vot evaluate --workspace DIR ocean`` and ``vot analysis --workspace DIR ocean`` give expected
 average overlap, accuracy and robustness (Kristan et al., TPAMI 2016) by the official code.
