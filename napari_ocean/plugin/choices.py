@@ -1,14 +1,16 @@
-"""What the fields of the form offer: the images, layers to draw in, and frames there are now."""
+"""What the fields of the form offer (images, layers, frames), and what they ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from napari.layers import Image, Layer, Shapes
 
+from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers, sessions
 from napari_ocean.plugin.controls import Controls
+from napari_ocean.plugin.plan import Direction, Leg, Reach, Who, plan
 from napari_ocean.plugin.session import Session
 
 NEW_LAYER = "new boxes layer"
@@ -81,3 +83,51 @@ class Choices:
         """There is no clip: nothing to draw in."""
         self._on.shapes.choices = []
         self._set_for = None
+
+    def frames(self, frame: int) -> tuple[int, int]:
+        """Frames to track, in ``range`` manner, as seen from the frame in view.
+
+        Raises
+        ------
+        TracksError
+            If there are none.
+        """
+        start, stop, at_most = self._on.first.value, self._on.last.value + 1, self._on.at_most.value
+        if start >= stop:
+            raise TracksError("The range is empty: its last frame lies before its first one.")
+        if at_most:
+            start, stop = max(start, frame - at_most), min(stop, frame + at_most + 1)
+        return start, stop
+
+    def legs(
+        self,
+        session: Session,
+        direction: Direction,
+        reach: Reach,
+        frame: int,
+        chosen: Collection[int],
+    ) -> list[Leg]:
+        """What to track, as the form says it (:func:`~.plan.plan`), from the frame in view.
+
+        Parameters
+        ----------
+        session : Session
+        direction : Direction
+        reach : Reach
+        frame : int
+        chosen : collection of int
+            Objects selected in the list.
+        """
+        start, stop = self.frames(frame)
+        who, selected = self._on.who.value, session.selected(frame)
+        return plan(
+            session.tracks,
+            direction,
+            frame=frame,
+            start=start,
+            stop=stop,
+            pending=session.pending,
+            selected=selected or chosen if who is Who.SELECTED else selected,
+            who=who,
+            reach=reach,
+        )

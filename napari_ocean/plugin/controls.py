@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QMessageBox,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
@@ -19,11 +23,20 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.plugin.keys import cheat_sheet, tip
 from napari_ocean.plugin.layers import DRAWN
-from napari_ocean.plugin.plan import RULE
+from napari_ocean.plugin.objects import ObjectsPanel
+from napari_ocean.plugin.plan import RULE, Who
+from napari_ocean.plugin.review_panel import ReviewPanel
+from napari_ocean.plugin.strip import ScoreStrip, legend
+from napari_ocean.plugin.view import ColorBy
 
 MODEL_FILE = "file"
 """Choice of the model box that takes a weights file."""
+
+WIDTH_PX = 280
+"""The dock can be made as narrow as this."""
 
 
 class Controls(QWidget):
@@ -31,20 +44,37 @@ class Controls(QWidget):
 
     Attributes
     ----------
-    image, shapes, next_object, model, device : magicgui.widgets.ComboBox
+    image, shapes, next_object, who, curve, color_by, model, device : magicgui.widgets.ComboBox
     label : magicgui.widgets.LineEdit
-    first, last : magicgui.widgets.SpinBox
+    first, last, at_most : magicgui.widgets.SpinBox
     follow : magicgui.widgets.CheckBox
     model_file : magicgui.widgets.FileEdit
-    draw, backward, both, forward, stop, export : QPushButton
+    draw, backward, both, forward, to_keyframe, between, interpolate, stop, pause : QPushButton
+    undo, redo, keyframe, absent, occluded, resume, decline, keys, export : QPushButton
     progress : QProgressBar
-    status : QLabel
+    status, saved_text : QLabel
+    strip : ScoreStrip
+    objects : ObjectsPanel
+    review : ReviewPanel
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("ocean")
-        self.setMinimumWidth(280)
+        self.setMinimumWidth(WIDTH_PX)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._make_fields()
+        self._make_buttons()
+        self._make_options()
+        self._make_progress()
+        self.strip = ScoreStrip()
+        self.objects = ObjectsPanel()
+        self.review = ReviewPanel()
+        self._arrange()
+        self._review_shown = False
+        self._letters = LettersPass(self)
+
+    def _make_fields(self) -> None:
         self.image = ComboBox(name="image", label="Video", tooltip="Image layer with the frames.")
         self.shapes = ComboBox(
             name="shapes",
@@ -64,34 +94,77 @@ class Controls(QWidget):
             value=str(DRAWN["label"]),
             tooltip="Label of the selected box's object; with none selected, of new objects.",
         )
-        self._make_buttons()
-        self._make_options()
-        self._make_progress()
-        self._arrange()
 
     def _make_buttons(self) -> None:
         self.draw = _button("draw", "Draw a box", "Draw a rectangle around an object.")
         self.draw.setCheckable(True)
+        self.undo = _button("undo", "↶ Undo", "Take the last step back.")
+        self.redo = _button("redo", "↷ Redo", "Make the step undone last again.")
         self.backward = _button("backward", "◀ Track", f"Track towards the first frame. {RULE}")
         self.both = _button("both", "◀ Track ▶", f"Track in both directions. {RULE}")
         self.forward = _button("forward", "Track ▶", f"Track towards the last frame. {RULE}")
-        self.stop = _button("stop", "■ Stop", "Stop; all boxes found so far stay.")
-        self.export = _button(
-            "export", "Save boxes…", "Save all boxes of this video as csv, json or txt."
+        self.to_keyframe = _button(
+            "to_keyframe", "Track to ◆", "Track on from this frame to the next box of yours."
         )
-        self.tracking = QStackedWidget()
-        self.tracking.addWidget(_row(self.backward, self.both, self.forward))
-        self.tracking.addWidget(_row(self.stop))
-        self.tracking.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.between = _button(
+            "between",
+            "◆ Fuse ◆",
+            "Track from your boxes before and after this frame towards each other, and fuse the "
+            "two runs.",
+        )
+        self.interpolate = _button(
+            "interpolate",
+            "Interpolate",
+            "Interpolate between your boxes before and after this frame, without looking at the "
+            "pixels.",
+        )
+        self.stop = _button("stop", "■ Stop", "Stop; all boxes found so far stay.")
+        self.pause = _button("pause", "❚❚ Hold", "Hold the run, or let it go on.")
+        self.keyframe = _button("keyframe", "◆ Keep", "Take the box as it is for one of yours.")
+        self.absent = _button("absent", "Out of view", "The object is not in this frame, or is.")
+        self.occluded = _button("occluded", "Hidden", "Something hides the object here, or not.")
+        self.resume = QPushButton("Go on with them")
+        self.resume.setObjectName("resume")
+        self.decline = QPushButton("Start anew")
+        self.decline.setObjectName("decline")
+        self.decline.setToolTip("Begin without them; the file is kept under another name.")
+        self.keys = _button("keys", "Keys", "Show all keys.")
+        self.export = QPushButton("Save boxes…")
+        self.export.setObjectName("export")
+        self.export.setToolTip("Save all boxes of this video as csv, json or txt.")
 
     def _make_options(self) -> None:
         self.first = SpinBox(name="first", label="From frame", tooltip="First frame to track.")
         self.last = SpinBox(name="last", label="To frame", tooltip="Last frame to track.")
+        self.at_most = SpinBox(
+            name="at_most",
+            label="Either side",
+            max=1_000_000,
+            tooltip="Frames to track on either side of the one in view; 0 for the range above.",
+        )
+        self.who = ComboBox(
+            name="who",
+            label="Objects",
+            choices=[(str(who), who) for who in Who],
+            tooltip=f"Objects to track. {RULE}",
+        )
+        self.curve = ComboBox(
+            name="curve",
+            label="Interpolate",
+            choices=[("in a straight line", Curve.LINEAR), ("smoothly", Curve.SMOOTH)],
+            tooltip="How boxes go from one of yours to the next when they are interpolated.",
+        )
         self.follow = CheckBox(
             name="follow",
-            text="Follow",
+            text="Follow the run",
             value=True,
             tooltip="Show each frame as it is tracked; moving the slider ends this.",
+        )
+        self.color_by = ComboBox(
+            name="color_by",
+            label="Colour by",
+            choices=[(str(of), of) for of in ColorBy],
+            tooltip="Box colours.",
         )
         self.model = ComboBox(
             name="model",
@@ -117,33 +190,58 @@ class Controls(QWidget):
         self.progress.setObjectName("progress")
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
-        self.status = QLabel()
-        self.status.setObjectName("status")
-        self.status.setWordWrap(True)
-        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.status = _text("status")
         self.status.setMinimumHeight(2 * self.status.fontMetrics().lineSpacing())
+        self.saved_text = _text("saved_text")
+        self.saved = _column(self.saved_text, _row(self.resume, self.decline))
+        self.saved.setObjectName("saved")
+        self.saved.hide()
 
     def _arrange(self) -> None:
-        layer_form = _form(self.image, self.shapes, self.next_object, self.label)
+        track = _row(self.backward, self.both, self.forward)
+        fix = _row(self.to_keyframe, self.between, self.interpolate)
+        self.tracking = QStackedWidget()
+        self.tracking.addWidget(_column(track, fix))
+        self.tracking.addWidget(_column(_row(self.stop, self.pause)))
+        self.tracking.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        colors = QLabel(legend())
+        colors.setObjectName("legend")
+        colors.setWordWrap(True)
+        options = _form(self.who, self.first, self.last, self.at_most, self.curve)
         self._model_form = _form(self.model, self.model_file, self.device)
-        self.range_part = _collapsible("Range", _form(self.first, self.last, self.follow))
-        self.model_part = _collapsible("Model and device", self._model_form)
         self.model.changed.connect(self._show_model_file)
         self._show_model_file(self.model.value)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(6)
-        for part in (
-            layer_form,
-            self.draw,
+        self.review_part = _collapsible("Review", self.review)
+        self.objects_part = _collapsible("Objects", self.objects)
+        self.range_part = _collapsible("What to track", options)
+        view = _form(self.color_by, self.follow)
+        self.model_part = _collapsible("Model and view", _column(self._model_form, view))
+        content = _column(
+            self.saved,
+            _form(self.image, self.shapes, self.next_object, self.label),
+            _row(self.draw, self.undo, self.redo),
             self.tracking,
             self.progress,
             self.status,
+            self.strip,
+            colors,
+            _row(self.keyframe, self.absent, self.occluded),
+            self.review_part,
+            self.objects_part,
             self.range_part,
             self.model_part,
-            self.export,
-        ):
-            layout.addWidget(part)
-        layout.addStretch(1)
+            _row(self.export, self.keys),
+            margin=8,
+            stretch=True,
+        )
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area)
 
     def _show_model_file(self, model: str) -> None:
         layout = self._model_form.layout()
@@ -156,17 +254,90 @@ class Controls(QWidget):
         """Show Stop instead of the Track buttons, and lock what a run depends on."""
         self.tracking.setCurrentIndex(1 if running else 0)
         self.stop.setEnabled(running)
+        self.pause.setEnabled(running)
+        self.show_held(False)
         for part in (self.image, self.shapes, self.model, self.model_file, self.device):
             part.enabled = not running
-        for spin in (self.first, self.last):
-            spin.enabled = not running
+        for choice in (self.first, self.last, self.at_most, self.who):
+            choice.enabled = not running
+
+    def show_review(self) -> None:
+        """Open the review part, once: after that the person has seen it."""
+        if not self._review_shown:
+            self._review_shown = True
+            self.review_part.expand()
+
+    def show_held(self, held: bool) -> None:
+        """Show whether the run is held."""
+        self.pause.setText("▶ Go on" if held else "❚❚ Hold")
+
+    def show_history(self, undo: str | None, redo: str | None, why_not: str = "") -> None:
+        """Say what Undo and Redo would do; None where there is nothing."""
+        for button, word, label in ((self.undo, "undo", undo), (self.redo, "redo", redo)):
+            enabled = label is not None and not why_not
+            button.setEnabled(enabled)
+            text = f"{word.title()}: {label}" if label else f"There is nothing to {word}"
+            button.setToolTip(tip(text, word) if enabled else f"{text}. {why_not}".strip())
+
+    def allow(self, button: QPushButton, why_not: str = "") -> None:
+        """Enable a button, or disable it and say why in its tool tip."""
+        what = button.property("what")
+        button.setEnabled(not why_not)
+        button.setToolTip(f"{what} {why_not}" if why_not else tip(what, button.objectName()))
 
 
-def _button(name: str, text: str, tip: str) -> QPushButton:
+class LettersPass(QObject):
+    """Lets letters typed on a list or a combo box through to napari's keys.
+
+    Qt would take them for a search in the list, and T would not track after a click into it.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        for kind in (QComboBox, QAbstractItemView):
+            for part in parent.findChildren(kind):
+                part.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Hand printable keys on to the parent."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            text = event.text()
+            if text.isprintable() and not text.isspace() and text:
+                event.ignore()
+                return True
+        return False
+
+
+def show_keys(parent: QWidget) -> None:
+    """Show the cheat-sheet, beside the work and not in front of it."""
+    box = QMessageBox(parent)
+    box.setObjectName("cheat_sheet")
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    box.setWindowTitle("Keys of Ocean")
+    box.setText(cheat_sheet())
+    box.setInformativeText(
+        "They work wherever you are not typing. While a layer of another kind is selected, "
+        "napari's own keys for it go first."
+    )
+    box.setModal(False)
+    box.show()
+
+
+def _button(name: str, text: str, what: str) -> QPushButton:
+    """Make a button that a command belongs to."""
     button = QPushButton(text)
     button.setObjectName(name)
-    button.setToolTip(tip)
+    button.setProperty("what", what)
+    button.setToolTip(tip(what, name))
     return button
+
+
+def _text(name: str) -> QLabel:
+    text = QLabel()
+    text.setObjectName(name)
+    text.setWordWrap(True)
+    text.setAlignment(Qt.AlignmentFlag.AlignTop)
+    return text
 
 
 def _row(*parts: QWidget) -> QWidget:
@@ -177,6 +348,18 @@ def _row(*parts: QWidget) -> QWidget:
     for part in parts:
         layout.addWidget(part, 1)
     return row
+
+
+def _column(*parts: QWidget, margin: int = 0, stretch: bool = False) -> QWidget:
+    column = QWidget()
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    layout.setSpacing(6)
+    for part in parts:
+        layout.addWidget(part)
+    if stretch:
+        layout.addStretch(1)
+    return column
 
 
 def _form(*parts: Widget) -> QWidget:

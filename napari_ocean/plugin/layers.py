@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import BoxError, VideoError
-from napari_ocean.tracks import Row, Source, State
+from napari_ocean.tracks import Row, Source, State, Tracks
 from napari_ocean.video import to_rgb_uint8
 from napari_ocean.video.frames import SourceBase
 
@@ -37,8 +37,12 @@ DRAWN: dict[str, Any] = {
 }
 """Columns of a boxes layer, with what a box that was just drawn gets.
 
-Id 0 is a new object; doubt is what the label on the screen adds to an uncertain or lost box.
+Id 0 is a new object; doubt is what the label on the screen adds to an uncertain, lost or occluded
+box.
 """
+
+HIDDEN = " (occluded)"
+"""What the label on the screen adds to a box that is marked occluded."""
 
 PALETTE = (
     "#ffb000", "#4cc9f0", "#f72585", "#80ed99", "#b388ff",
@@ -279,7 +283,10 @@ def rectangle(frame: int, box_xyxy: FloatArray, image: Image) -> FloatArray:
 def features(rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
     """Feature table of some boxes, with the columns of :data:`DRAWN`."""
     of = list(rows)
-    doubt = ["" if row.box.state is State.FOUND else "?" for row in of]
+    doubt = [
+        ("" if row.box.state is State.FOUND else "?") + (HIDDEN if row.box.occluded else "")
+        for row in of
+    ]
     return {
         "object_id": np.array([row.object_id for row in of], dtype=np.int64),
         "label": np.array([row.label for row in of], dtype=object),
@@ -293,6 +300,17 @@ def features(rows: Iterable[Row]) -> dict[str, NDArray[Any]]:
 def color(object_id: int) -> str:
     """Edge colour of an object, as ``#rrggbb``."""
     return PALETTE[(object_id - 1) % len(PALETTE)]
+
+
+def color_of(tracks: Tracks, object_id: int) -> str:
+    """Edge colour of an object: the one a person gave it, else that of its id."""
+    mine = tracks.info(object_id).color if object_id in tracks.object_ids else None
+    return mine or color(object_id)
+
+
+def score_rgba(score: float) -> FloatArray:
+    """Colour of a score: red at 0, yellow at 1/2, green at 1."""
+    return np.array([min(2 - 2 * score, 1), min(2 * score, 1), 0.2, 1])
 
 
 def rgba(color_hex: str) -> FloatArray:
@@ -311,8 +329,7 @@ def boxes_layer(image: Image) -> Shapes:
             name=boxes_layer_name(image),
             features=features(()),
             feature_defaults=DRAWN,
-            edge_color="object_id",
-            edge_color_cycle=list(PALETTE),
+            edge_color=PALETTE[0],
             edge_width=edge_width(image),
             face_color="transparent",
             opacity=1.0,

@@ -21,6 +21,8 @@ from napari_ocean.tracks import Source
 if TYPE_CHECKING:
     from napari_ocean.plugin.session import Session
 
+MACHINE = (Source.TRACKED.value, Source.INTERPOLATED.value)
+
 SAME_IOU = 0.99
 """A prompt that overlaps a drawn box this much is that box."""
 
@@ -61,7 +63,7 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
         problem = layers.problem(found, row, session.image, of=f"A shape of {layer.name!r}")
         if problem is not None:
             session.tell(problem)
-        elif made[row] != Source.TRACKED.value:
+        elif made[row] not in MACHINE:
             box, time = found.boxes_xyxy[row], int(found.frames[row])
             now.append(_place(session, box, time, frame, int(ids[row]), known))
     return now
@@ -98,7 +100,7 @@ def _object_at(session: Session, box: FloatArray, frame: int) -> int | None:
     """Object that already has this drawn box."""
     for object_id in session.tracks.object_ids:
         drawn = session.tracks.get(object_id, frame)
-        if drawn is None or drawn.source is not Source.DRAWN:
+        if drawn is None or not drawn.is_keyframe:
             continue
         if boxes.iou(drawn.box_xyxy, box) > SAME_IOU:
             return object_id

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from threading import Event
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_ocean.plugin.plan import Leg
 from napari_ocean.plugin.session import Session
-from napari_ocean.plugin.worker import Batch, track_in_thread
+from napari_ocean.plugin.worker import Batch, Control, track_in_thread
 from napari_ocean.tracks import State
 from napari_ocean.video import FrameSource
 
@@ -63,8 +63,11 @@ class Run(QObject):
         self.problem: str | None = None
         self._n_objects = len({o for leg in legs for o in leg.object_ids})
         self._rate = 0.0
-        self._stop = Event()
-        self._worker: Any = track_in_thread(video, session.tracks.copy(), legs, load, self._stop)
+        self._where = "From the other side"
+        self._label = _label(session, legs)
+        self._id = uuid4().hex
+        self._control = Control()
+        self._worker: Any = track_in_thread(video, session.tracks.copy(), legs, load, self._control)
         self._worker.yielded.connect(self._on_batch)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
@@ -77,17 +80,30 @@ class Run(QObject):
 
     def stop(self) -> None:
         """End after the frame in work; everything found is still handed over."""
-        self._stop.set()
+        self._control.stop.set()
+
+    def pause(self) -> None:
+        """Hold the run after the frame in work; everything found is handed over."""
+        self._control.hold.set()
+
+    def resume(self) -> None:
+        """Let a held run go on."""
+        self._control.hold.clear()
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person holds the run."""
+        return self._control.hold.is_set()
 
     @property
     def stopped(self) -> bool:
         """Whether a person has ended the run."""
-        return self._stop.is_set()
+        return self._control.stop.is_set()
 
     def abandon(self) -> None:
         """End without listening any longer."""
         self.session.in_run = False
-        self._stop.set()
+        self._control.stop.set()
         self._worker.quit()
         self.advanced.disconnect()
         self.ended.disconnect()
@@ -95,7 +111,13 @@ class Run(QObject):
         self._worker.finished.disconnect(self._on_finished)
 
     def _on_batch(self, batch: Batch) -> None:
-        self.session.record(batch.predictions, reverse=batch.reverse)
+        self.session.record(
+            batch.predictions,
+            reverse=batch.reverse,
+            label=self._label,
+            run=self._id,
+            agreement=batch.agreement,
+        )
         self.session.flush()
         self.done = batch.done
         self._rate = batch.per_second
@@ -116,8 +138,9 @@ class Run(QObject):
         """How far the run is, how quick, and how long it will still take."""
         if batch.seconds_left is None:
             return "Looking at the first frames…"
-        frame = batch.predictions[-1].frame
-        return f"Frame {frame} · {self._frames_per_second} · {_clock(batch.seconds_left)} left"
+        if batch.predictions:
+            self._where = f"Frame {batch.predictions[-1].frame}"
+        return f"{self._where} · {self._frames_per_second} · {_clock(batch.seconds_left)} left"
 
     def summary(self) -> str:
         """Say what the run has brought."""
@@ -132,6 +155,12 @@ class Run(QObject):
     def _frames_per_second(self) -> str:
         rate = self._rate / max(self._n_objects, 1)
         return f"{rate:.0f} frames/s" if rate >= 10 else f"{rate:.1f} frames/s"
+
+
+def _label(session: Session, legs: Sequence[Leg]) -> str:
+    """What the run does, as the undo button says it."""
+    ids = sorted({object_id for leg in legs for object_id in leg.object_ids})
+    return f"Track {session.name(ids[0]) if len(ids) == 1 else f'{len(ids)} objects'}"
 
 
 def _clock(seconds: float) -> str:

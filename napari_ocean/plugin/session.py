@@ -3,28 +3,87 @@
 The model (:class:`napari_ocean.tracks.Tracks`) is the truth; the layer is its view. What a person
 does in the layer flows back by comparing the layer with what stood there when it was last read or
 written: the indices in napari's events are not trusted. No windows here: this runs without Qt.
+
+What the panels build on (every change is one step of the history, autosaved, and shown at once):
+
+signals
+    ``edited()`` a person changed the layer, call ``pull`` when it suits; ``changed(set of ids)``
+    the annotation changed in any way (edit, batch, undo, resume); ``news()`` there are sentences
+    to take with ``take_news``.
+state
+    ``tracks, layer, image, n_frames, frame`` (shown), ``next_object, next_label, in_run``;
+    ``object_ids`` (with boxes), ``selected(frame=None)``, ``labels()`` used so far,
+    ``color(id)`` as ``#rrggbb``; ``color_by`` ("object" or "score"), settable.
+undo
+    ``undo() -> label or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
+objects
+    ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
+    other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
+    ``select(ids)`` on the frame shown.
+marks (over ``range(start, stop)``; each raises ``TracksError`` on locked objects)
+    ``mark_absent(ids, start, stop, absent=True)``, ``mark_occluded(...)``, ``mark_fine(...)``,
+    ``clear(ids, start, stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there,
+    ``keep(ids, frame)`` turns the machine's boxes into keyframes, ``interpolate(ids, start, stop,
+    curve)``.
+review (``session.review``, cached)
+    ``risks(id)``, ``flags(id=None)``, ``queue()``, ``next_flag(frame, reverse=False)``,
+    ``strip(id)`` one ``Mark`` a frame, ``helpful(id, n)``, ``summary(id)``, ``next_keyframe(ids,
+    frame, reverse=False)``.
+view
+    ``follow(dims)``: the layer goes with the frame that a viewer shows; ``unfollow()``.
+tracking
+    ``plan.plan(..., who=Who.WAITING|SELECTED|ALL|EMPTY, reach=Reach.RANGE|KEYFRAME)``,
+    ``plan.between(...)``; ``Run.pause()``, ``Run.resume()``, ``Run.paused``.
+autosave
+    ``find_saved(user_folder) -> Place``, ``resume() -> place dict``, ``decline()``,
+    ``note(place)``, ``saving`` False switches it off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from napari.components import Dims
 from napari.layers import Image, Shapes
 from psygnal import Signal
 
+from napari_ocean.annotation.history import History
+from napari_ocean.annotation.sidecar import Place
 from napari_ocean.boxes import FloatArray
+from napari_ocean.errors import FormatError
 from napari_ocean.plugin import layers, prompts
+from napari_ocean.plugin.editing import Editing
 from napari_ocean.plugin.plan import Key, Pending
-from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, present
-from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
+from napari_ocean.plugin.pull import fill, pull
+from napari_ocean.plugin.reviewing import Review
+from napari_ocean.plugin.saving import Saving
+from napari_ocean.plugin.shaders import keep_shaders
+from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, ColorBy
+from napari_ocean.tracks import BoxChange, Change, ObjectPrediction, Tracks
 
 
-class Session:
+class Left(NamedTuple):
+    """What a session leaves behind for the next one on the same layer.
+
+    Attributes
+    ----------
+    tracks : Tracks
+        The annotation, which the layer may hold in part only.
+    seen : dict of (int, int) to ndarray
+        What the layer showed of it.
+    """
+
+    tracks: Tracks
+    seen: dict[Key, FloatArray]
+
+
+class Session(Editing):
     """Boxes of one image layer.
 
     Parameters
@@ -33,13 +92,18 @@ class Session:
         The clip.
     layer : napari.layers.Shapes, optional
         Boxes layer to go on with; a new one by default.
+    left : Left, optional
+        What the last session left behind; by default the annotation is read from the layer.
 
     Attributes
     ----------
     tracks : Tracks
-        The annotation.
+        The annotation; another one after :meth:`resume`.
+    history : History
+    review : Review
+    view : BoxesView
     layer : napari.layers.Shapes
-        Its view, editable.
+        The view's, editable.
     pending : Pending
         Drawn boxes that wait for a run.
     next_object : int
@@ -48,37 +112,75 @@ class Session:
         Label of the next new object.
     in_run : bool
         Whether a run is writing to this session.
+    n_frames : int
     """
 
     edited = Signal()
     """A person changed the layer: call :meth:`pull` when it suits."""
 
-    def __init__(self, image: Image, layer: Shapes | None = None) -> None:
+    changed = Signal(set)
+    """The annotation changed in any way; ids of the objects concerned."""
+
+    news = Signal()
+    """There are sentences for the user (:meth:`take_news`)."""
+
+    def __init__(self, image: Image, layer: Shapes | None = None, left: Left | None = None) -> None:
         self.image = image
-        self.tracks = Tracks()
         self.layer = layers.boxes_layer(image) if layer is None else layer
-        self.pending = Pending()
+        self.n_frames = layers.n_frames(image)
         self.next_object = NEW_OBJECT
         self.next_label = str(layers.DRAWN["label"])
         self.in_run = False
-        self._seen: dict[Key, FloatArray] = {}
         self._dirty: set[Key] = set()
+        self._stale = False
         self._news: list[str] = []
         self._told: set[str] = set()
         self._prompts: WeakKeyDictionary[Shapes, list[prompts.Prompt]] = WeakKeyDictionary()
-        self._view = BoxesView(self.layer, image, self.tracks)
-        self._load()
+        self._dims: Dims | None = None
+        self._saving = Saving(image)
+        self.view = BoxesView(self.layer, image, Tracks())
+        self._begin(Tracks() if left is None else left.tracks)
+        if left is None:
+            fill(self.view, image)
+        else:
+            self.view.seen = left.seen
+        self._start_history()
+        self.pull()
         self.choose_next(NEW_OBJECT)
-        self._view.edited.connect(self.edited.emit)
+        self.view.edited.connect(self.edited.emit)
 
-    def close(self) -> None:
-        """Let go of the layer, which stays as it is."""
-        self._view.close()
+    def _begin(self, tracks: Tracks) -> None:
+        """Work on these tracks from now on."""
+        self.tracks = self.view.tracks = tracks
+        self.pending = Pending()
+        self.review = Review(tracks, self.n_frames)
+
+    def _start_history(self) -> None:
+        self.history = History(self.tracks, committed=self._on_committed)
+        for object_id in self.tracks.object_ids:
+            drawn = self.tracks.keyframes(object_id)
+            if drawn == self.tracks.frames(object_id):  # it was not tracked yet
+                self.pending.add(*((object_id, frame) for frame in drawn))
+
+    def close(self) -> Left:
+        """Let go of the layer and the viewer, which stay as they are; write the autosave."""
+        self.unfollow()
+        self.note()
+        self._safely(self._saving.close)
+        self.view.close()
+        return Left(self.tracks.copy(), dict(self.view.seen))
+
+    # -- reading -----------------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
         """Whether the person is in the middle of drawing or dragging a shape."""
-        return self._view.busy
+        return self.view.busy
+
+    @property
+    def frame(self) -> int:
+        """Frame that the person looks at."""
+        return self.view.frame
 
     @property
     def object_ids(self) -> list[int]:
@@ -87,65 +189,133 @@ class Session:
 
     def selected(self, frame: int | None = None) -> set[int]:
         """Objects of the shapes selected in the layer, optionally of those on one frame only."""
-        return self._view.selected(frame)
+        return self.view.selected(frame)
 
-    def choose_next(self, object_id: int, label: str | None = None) -> None:
-        """Say which object the next drawn box belongs to, and the label of a new one."""
-        self.next_object = object_id
-        self.next_label = label or self.next_label
-        self._view.prepare_next(self.next_object, self.next_label)
+    def select(self, object_ids: Iterable[int]) -> None:
+        """Select the shapes of some objects on the frame shown."""
+        self.view.select(object_ids)
 
-    def rename(self, object_id: int, label: str) -> None:
-        """Change an object's label, in the model and in the layer."""
-        if label != self.tracks.label(object_id):
-            self.tracks.rename(object_id, label)
-            self._view.write_features(self._view.rows_of(object_id))
+    def name(self, object_id: int) -> str:
+        """Label and id of an object, as the screen shows them."""
+        known = object_id in self.tracks.object_ids
+        return f"{self.tracks.label(object_id) if known else self.next_label} {object_id}"
 
-    def tell(self, problem: str) -> None:
+    def color(self, object_id: int) -> str:
+        """Colour of an object as ``#rrggbb``."""
+        return layers.color_of(self.tracks, object_id)
+
+    def labels(self) -> list[str]:
+        """All labels used so far, each once, the newest object's first."""
+        used = [self.tracks.label(k) for k in reversed(self.tracks.object_ids)]
+        return list(dict.fromkeys([self.next_label, *used]))
+
+    @property
+    def color_by(self) -> ColorBy:
+        """What the colour of a box tells."""
+        return self.view.color_by
+
+    @color_by.setter
+    def color_by(self, color_by: ColorBy) -> None:
+        self.view.color_by = color_by
+
+    def tell(self, problem: str, *, again: bool = False) -> None:
         """Keep a sentence for the user, unless it was told before."""
-        if problem not in self._told:
+        if again or problem not in self._told:
             self._told.add(problem)
             self._news.append(problem)
+            self.news.emit()
 
     def take_news(self) -> list[str]:
         """Take the sentences for the user that nobody has taken yet."""
         news, self._news = self._news, []
         return news
 
-    # -- from the layer to the model ---------------------------------------------------------------
+    # -- between the layer and the model -----------------------------------------------------------
 
     def pull(self) -> None:
-        """Take over what a person changed in the layer since it was last read or written.
+        """Take over what a person changed in the layer (:mod:`~.pull`), and show the rest."""
+        if not self.busy:
+            taken = pull(self, self.view)
+            self._dirty = (self._dirty - taken.shown) | taken.stale
+            self._show()
 
-        A moved or resized box becomes a drawn one; a new shape becomes a drawn box of its object,
-        or of a new object; a deleted shape is deleted. Shapes that cannot be targets stay in the
-        layer, count for nothing and are told of (:meth:`take_news`).
-        """
+    def flush(self) -> None:
+        """Write what changed in the model to the layer, at once; not while a person draws."""
         if self.busy:
             return
-        found = self._view.read()
-        wanted = self._view.claims(found)
-        keys = _unchanged(self._seen, wanted, found.boxes_xyxy)
-        edited = []
-        for row, key in enumerate(keys):
-            problem = None if key is not None else layers.problem(found, row, self.image)
-            if problem is not None:
-                self.tell(problem)
-            elif key is None:
-                edited.append(row)
-        moved = self._take_moved(edited, wanted, keys)
-        for gone in self._seen.keys() - set(keys):
-            self.tracks.remove(*gone)
-            self.pending.remove(gone)
-            self._dirty.discard(gone)
-        replaced = [self._adopt(row, wanted[row], keys) for row in edited if row not in moved]
-        for row in edited:
-            self.draw(*present(keys[row]), found.boxes_xyxy[row])
-        self._view.rows = keys
-        self._seen = {k: box for k, box in zip(keys, found.boxes_xyxy, strict=True) if k}
-        self._view.write_features([*edited, *self._take_typed(set(edited))])
-        self._view.remove([row for row in replaced if row is not None])
-        self._dirty -= {present(keys[row]) for row in edited}  # the layer shows them already
+        if self.view.touched:
+            self.pull()
+        elif self._stale:
+            self._show()
+
+    def show_frame(self, frame: int) -> None:
+        """Go along with the person to another frame."""
+        if frame != self.view.frame:
+            if self.view.touched:
+                self.pull()
+            self.view.frame = frame
+            self._stale = True
+            self.flush()
+
+    def follow(self, dims: Dims) -> None:
+        """Go along with a viewer from now on."""
+        keep_shaders()
+        self.unfollow()
+        self._dims = dims
+        dims.events.current_step.connect(self._on_step)
+        self._on_step()
+
+    def unfollow(self) -> None:
+        """Stay on this frame."""
+        if self._dims is not None:
+            self._dims.events.current_step.disconnect(self._on_step)
+        self._dims = None
+
+    def _on_step(self) -> None:
+        if self._dims is not None:
+            self.show_frame(layers.current_frame(self.image, self._dims))
+
+    def _show(self) -> None:
+        dirty, self._dirty, self._stale = self._dirty, set(), False
+        self.view.update(dirty)
+
+    def _on_committed(self, changes: Sequence[Change]) -> None:
+        """Have everybody know of an edit, a batch, an undo or a redo."""
+        ids = {change.object_id for change in changes}
+        self._stale = True
+        for change in changes:
+            if isinstance(change, BoxChange):
+                key = (change.object_id, change.frame)
+                self._dirty.add(key)
+                self.pending.take_note(change)
+                self.review.disagree_no_longer(key)
+            else:
+                self._dirty |= {key for key in self.view.rows if key and key[0] == change.object_id}
+        self.review.forget(ids)
+        self._safely(self._saving.append, changes, self.tracks, self.where())
+        self.changed.emit(ids)
+
+    # -- drawing and tracking ----------------------------------------------------------------------
+
+    def choose_next(self, object_id: int, label: str | None = None) -> None:
+        """Say which object the next drawn box belongs to, and the label of a new one."""
+        self.next_object = object_id
+        self.next_label = label or self.next_label
+        self.view.prepare_next(self.next_object, self.next_label)
+
+    def object_for(self, wanted: int) -> int:
+        """Object of a box that was not seen before: the one it names, the chosen one or a new one.
+
+        Ids are never given out twice: a run may still be busy with an object that is gone.
+        """
+        chosen = wanted if wanted >= 1 else self.next_object
+        if chosen != NEW_OBJECT and wanted < 1:
+            self.choose_next(NEW_OBJECT)
+        if chosen == NEW_OBJECT:
+            return self.tracks.add_object(self.next_label)
+        if chosen not in self.tracks.object_ids:
+            return self.tracks.add_object(self.next_label, chosen)
+        return chosen
 
     def absorb(self, layer: Shapes, frame: int) -> None:
         """Take the shapes of the user's own layer as drawn boxes (:mod:`~.prompts` says how).
@@ -153,111 +323,23 @@ class Session:
         Nothing is known of a layer any longer once all boxes were deleted: that starts it anew.
         """
         known = self._prompts.get(layer, []) if len(self.tracks) else []
-        self._prompts[layer] = prompts.absorb(self, layer, frame, known)
+        with self.history.step(f"Take the shapes of {layer.name}"):
+            self._prompts[layer] = prompts.absorb(self, layer, frame, known)
 
     def draw(self, object_id: int, frame: int, box_xyxy: FloatArray) -> None:
-        """Make a box a drawn one in the model; :meth:`flush` shows it."""
-        self.tracks.draw(object_id, frame, box_xyxy)
-        self.pending.add((object_id, frame))
-        self._dirty.add((object_id, frame))
+        """Make a box a drawn one."""
+        with self.history.step(f"Draw {self.name(object_id)}"):
+            self.tracks.draw(object_id, frame, box_xyxy)
 
-    def object_for(self, wanted: int) -> int:
-        """Object of a box that was not seen before: the one it names, the chosen one or a new one.
-
-        Ids are never given out twice: a run may still be busy with an object that is gone.
-        """
-        if wanted >= 1:
-            if wanted not in self.tracks.object_ids:
-                self.tracks.add_object(self.next_label, wanted)
-            return wanted
-        chosen = self.next_object
-        if chosen == NEW_OBJECT:
-            return self.tracks.add_object(self.next_label)
-        self.choose_next(NEW_OBJECT)
-        return chosen
-
-    def _load(self) -> None:
-        """Fill the model from a layer that holds boxes already."""
-        found = self._view.read()
-        scores = layers.numbers(self.layer.features["score"], 1.0)
-        labels, sources, states = map(self._view.column, ("label", "source", "state"))
-        for row, (object_id, frame) in enumerate(self._view.claims(found)):
-            box = found.boxes_xyxy[row]
-            known = (object_id, frame) in self._seen
-            if object_id < 1 or known or layers.problem(found, row, self.image):
-                continue
-            if object_id not in self.tracks.object_ids:
-                self.tracks.add_object(labels[row], object_id)
-            source, state = Source.DRAWN, State.FOUND
-            with suppress(ValueError):  # a person may have typed anything into the table
-                source = Source(sources[row])
-                state = State(states[row])
-            self.tracks.put(object_id, frame, TrackBox(box, scores[row], state, source))
-            self._seen[object_id, frame] = box
-        for object_id in self.tracks.object_ids:
-            drawn = self.tracks.drawn_frames(object_id)
-            if drawn == self.tracks.frames(object_id):  # it was not tracked yet
-                self.pending.add(*((object_id, frame) for frame in drawn))
-        self.pull()
-
-    def _take_moved(self, edited: Sequence[int], wanted: list[Key], keys: list[Any]) -> set[int]:
-        """Give rows that changed their box, but not object and frame, their key back."""
-        taken = set(keys)
-        moved = set()
-        for row in edited:
-            if wanted[row] in self._seen and wanted[row] not in taken:
-                keys[row] = wanted[row]
-                taken.add(wanted[row])
-                moved.add(row)
-        return moved
-
-    def _adopt(self, row: int, wanted: Key, keys: list[Any]) -> int | None:
-        """Find the object of a new shape; return the row of a box that it replaces, if any."""
-        object_id, frame = wanted
-        chosen = object_id == self.next_object != NEW_OBJECT
-        if wanted in keys and not chosen:
-            object_id = NEW_OBJECT
-        if chosen:
-            self.choose_next(NEW_OBJECT)
-        object_id = self.object_for(object_id)
-        old = keys.index((object_id, frame)) if (object_id, frame) in keys else None
-        if old is not None:
-            keys[old] = None
-        keys[row] = (object_id, frame)
-        return old
-
-    def _take_typed(self, edited: set[int]) -> list[int]:
-        """Take over labels and sources typed into the feature table; return rows to rewrite."""
-        before = {object_id: self.tracks.label(object_id) for object_id in self.tracks.object_ids}
-        labels, sources = self._view.column("label"), self._view.column("source")
-        rows = []
-        for row, key in enumerate(self._view.rows):
-            if key is None or row in edited:
-                continue
-            if self._take_source(key, sources[row]):
-                rows.append(row)
-            label = before[key[0]]
-            if labels[row] != label == self.tracks.label(key[0]):  # of several, the first counts
-                self.tracks.rename(key[0], labels[row])
-                rows += self._view.rows_of(key[0])
-        return rows
-
-    def _take_source(self, key: Key, typed: str) -> bool:
-        """Take over who made a box: a person confirms a tracked one by calling it drawn."""
-        box = self.tracks.get(*key)
-        if box is None or typed == box.source:
-            return False
-        if typed == Source.DRAWN:
-            self.tracks.draw(*key, box.box_xyxy)
-            self.pending.add(key)
-        elif typed == Source.TRACKED:
-            self.tracks.put(*key, replace(box, source=Source.TRACKED))
-            self.pending.remove(key)
-        return True
-
-    # -- from the model to the layer ---------------------------------------------------------------
-
-    def record(self, predictions: Iterable[ObjectPrediction], *, reverse: bool = False) -> None:
+    def record(
+        self,
+        predictions: Iterable[ObjectPrediction],
+        *,
+        reverse: bool = False,
+        label: str = "Track",
+        run: str | None = None,
+        agreement: Mapping[Key, float] | None = None,
+    ) -> None:
         """Merge machine-made boxes into the model; :meth:`flush` shows them.
 
         Boxes of an object whose boxes were all deleted meanwhile are dropped.
@@ -267,42 +349,85 @@ class Session:
         predictions : iterable of ObjectPrediction
         reverse : bool
             Whether they were made on the way towards the first frame.
+        label : str
+            What the person did, as the undo button says it.
+        run : str, optional
+            All batches of one run are one step of the history.
+        agreement : mapping of (int, int) to float, optional
+            How far the two runs overlap (IoU) from which a box was fused, by object and frame.
         """
-        self.pull()
+        if self.view.touched:
+            self.pull()
         alive = set(self.object_ids)
-        for prediction in predictions:
-            key = (prediction.object_id, prediction.frame)
-            if prediction.object_id not in alive:
-                continue
-            if self.tracks.merge(prediction):
-                self._dirty.add(key)
-                continue
-            drawn = self.tracks.get(*key)
-            if drawn is not None and np.array_equal(drawn.box_xyxy, prediction.box_xyxy):
-                self.pending.passed(key, self.tracks.frames(prediction.object_id), reverse=reverse)
+        with self.history.step(label, run or uuid4().hex):
+            for prediction in predictions:
+                if prediction.object_id not in alive or self.tracks.merge(prediction):
+                    continue
+                key = (prediction.object_id, prediction.frame)
+                mine = self.tracks.get(*key)
+                if mine is not None and np.array_equal(mine.box_xyxy, prediction.box_xyxy):
+                    frames = self.tracks.frames(prediction.object_id)
+                    self.pending.passed(key, frames, reverse=reverse)
+        if agreement:
+            self.review.agree({key: iou for key, iou in agreement.items() if key[0] in alive})
 
-    def flush(self) -> None:
-        """Write what changed in the model to the layer, at once; not while a person draws."""
-        if self.busy or not self._dirty:
-            return
-        self.pull()
-        dirty, self._dirty = self._dirty, set()
-        self._view.replace(dirty)
-        shown = {key: self.tracks.get(*key) for key in dirty}
-        self._seen |= {key: box.box_xyxy for key, box in shown.items() if box is not None}
+    @contextmanager
+    def _edit(self, label: str) -> Iterator[None]:
+        if self.view.touched:
+            self.pull()
+        with self.history.step(label):
+            yield
+        self.flush()
 
+    # -- autosave ----------------------------------------------------------------------------------
 
-def _unchanged(
-    seen: dict[Key, FloatArray], wanted: list[Key], boxes_xyxy: FloatArray
-) -> list[Key | None]:
-    """Key of each row that stands where it stood, None for all others; no key twice."""
-    nowhere = np.full(4, np.nan)
-    before = np.array([seen.get(key, nowhere) for key in wanted]).reshape(-1, 4)
-    same = np.isclose(before, boxes_xyxy, rtol=1e-6, atol=layers.SAME_PX).all(axis=1)
-    keys: list[Key | None] = [None] * len(wanted)
-    taken: set[Key] = set()
-    for row, key in enumerate(wanted):
-        if same[row] and key not in taken:
-            keys[row] = key
-            taken.add(key)
-    return keys
+    @property
+    def saving(self) -> bool:
+        """Whether changes are autosaved, once :meth:`find_saved` has found a place."""
+        return self._saving.on
+
+    @saving.setter
+    def saving(self, on: bool) -> None:
+        self._saving.on = on
+
+    def where(self) -> dict[str, Any]:
+        """Where the person is, as it is saved."""
+        return {"frame": self.frame, "label": self.next_label}
+
+    def find_saved(self, user_folder: Path) -> Place:
+        """Find the clip's autosave (:func:`~.sidecar.locate`); changes are saved from then on.
+
+        ``place.saved`` is there to :meth:`resume` or to :meth:`decline`, ``place.problem`` to be
+        told. Without an answer, what was saved is set aside at the first change.
+        """
+        return self._saving.find(user_folder)
+
+    def resume(self) -> dict[str, Any]:
+        """Go on with the saved annotation instead of this one; return where the person was."""
+        saved = self._saving.take()
+        if saved is None:
+            return {}
+        before = set(self.tracks.object_ids)
+        self._begin(saved.tracks)
+        self._start_history()
+        self.next_label = str(saved.place.get("label", self.next_label))
+        self.choose_next(NEW_OBJECT)
+        self._dirty = {key for key in self.view.rows if key}
+        self._show()
+        self.changed.emit(before | set(self.tracks.object_ids))
+        return saved.place
+
+    def decline(self) -> Path | None:
+        """Set what was saved aside and return its new name; None if there was nothing."""
+        return self._saving.decline()
+
+    def note(self) -> None:
+        """Keep where the person is; called now and then, so that a crash costs no place."""
+        self._safely(self._saving.note, self.where())
+
+    def _safely(self, work: Callable[..., object], *args: Any) -> None:
+        """Tell what goes wrong with the autosave: it must never cost the person's change."""
+        try:
+            work(*args)
+        except FormatError as error:
+            self.tell(str(error))

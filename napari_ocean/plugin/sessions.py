@@ -15,13 +15,16 @@ from weakref import WeakKeyDictionary
 from napari.layers import Image, Layer, Shapes
 
 from napari_ocean.plugin import layers
-from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.session import Left, Session
 
 TOKEN = "napari-ocean"
 """Key of the token in the layers' metadata."""
 
 _users: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
 """The register: how many widgets work with each living session."""
+
+_left: WeakKeyDictionary[Shapes, Left] = WeakKeyDictionary()
+"""What the last session on a layer left behind; the layer does not show all of it."""
 
 
 def join(image: Image, layer: Shapes | None = None) -> Session:
@@ -35,7 +38,7 @@ def join(image: Image, layer: Shapes | None = None) -> Session:
     """
     session = next((one for one in _users if one.image is image), None)
     if session is None:
-        session = Session(image, layer)
+        session = Session(image, layer, None if layer is None else _left.pop(layer, None))
         image.metadata[TOKEN] = session.layer.metadata[TOKEN] = uuid4().hex
     _users[session] = _users.get(session, 0) + 1
     return session
@@ -47,7 +50,7 @@ def leave(session: Session) -> None:
     if not _users[session]:
         del _users[session]
         session.flush()
-        session.close()
+        _left[session.layer] = session.close()
 
 
 def boxes_layer_of(image: Image, among: Iterable[Layer]) -> Shapes | None:

@@ -1,23 +1,42 @@
 """The boxes layer of an annotation: rows are written from the model, and read back as claims.
 
+A small annotation stands in the layer as a whole. A larger one would make napari slow, so of that
+the layer holds the frame on the screen only, and is written anew as the person moves along.
+
 What a person does to the layer is told by :attr:`BoxesView.edited`, what is written here is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Shapes
 from psygnal import Signal
 
+from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.plan import Key
 from napari_ocean.tracks import Row, TrackBox, Tracks
 
 NEW_OBJECT = 0
 """Object id of a shape that was just drawn and belongs to nobody yet."""
+
+WHOLE = 400
+"""Boxes up to which the layer holds the whole annotation; so many cost napari no more than one."""
+
+CROWD = 50
+"""Boxes on a frame up to which each has its label: more cannot be read, and take long to draw."""
+
+
+class ColorBy(StrEnum):
+    """What the colour of a box tells."""
+
+    OBJECT = "object"
+    SCORE = "score"
 
 
 class BoxesView:
@@ -35,6 +54,12 @@ class BoxesView:
     ----------
     rows : list of (int, int) or None
         Box that each row of the layer shows; None where it is not one of the model.
+    seen : dict of (int, int) to ndarray of float64, shape (4,)
+        Boxes of the model as they stood in the layer when it was last read or written.
+    frame : int
+        Frame that the person looks at.
+    touched : bool
+        Whether a person has changed the layer since it was read.
     """
 
     edited = Signal()
@@ -43,8 +68,14 @@ class BoxesView:
     def __init__(self, layer: Shapes, image: Image, tracks: Tracks) -> None:
         self.layer = layer
         self.image = image
+        self.tracks = tracks
         self.rows: list[Key | None] = []
-        self._tracks = tracks
+        self.seen: dict[Key, FloatArray] = {}
+        self.frame = 0
+        self.touched = False
+        self._whole = True
+        self._crowded = False
+        self._color_by = ColorBy.OBJECT
         self._next: tuple[int, str] = (NEW_OBJECT, str(layers.DRAWN["label"]))
         self._writing = False
         self._lie_on()
@@ -76,6 +107,11 @@ class BoxesView:
         keys = [key for key in (self.rows[row] for row in rows) if key is not None]
         return {object_id for object_id, of in keys if frame is None or of == frame}
 
+    def select(self, object_ids: Iterable[int]) -> None:
+        """Select the shapes of some objects on the frame that the person looks at."""
+        wanted = {(object_id, self.frame) for object_id in object_ids}
+        self.layer.selected_data = {k for k, key in enumerate(self.rows) if key in wanted}
+
     # -- reading -----------------------------------------------------------------------------------
 
     def read(self) -> layers.LayerBoxes:
@@ -96,6 +132,12 @@ class BoxesView:
         """Rows that show an object."""
         return [row for row, key in enumerate(self.rows) if key and key[0] == object_id]
 
+    def take_over(self, keys: list[Key | None], boxes_xyxy: FloatArray) -> None:
+        """Take note of what the rows are, after the model was brought in step with them."""
+        self.rows = keys
+        self.seen = {k: box for k, box in zip(keys, boxes_xyxy, strict=True) if k}
+        self.touched = False
+
     def _trim_features(self) -> None:
         """Drop the feature rows that napari leaves behind when all shapes are removed at once."""
         if len(self.layer.features) > self.layer.nshapes:
@@ -104,10 +146,48 @@ class BoxesView:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def replace(self, keys: set[Key]) -> None:
-        """Write some boxes anew, as the model has them."""
-        self.remove([row for row, key in enumerate(self.rows) if key in keys])
-        self._add(sorted(key for key in keys if self._tracks.get(*key) is not None))
+    def update(self, changed: Collection[Key] = ()) -> None:
+        """Bring the layer in step with the model and the frame; write `changed` boxes anew."""
+        self._whole = len(self.tracks) <= WHOLE
+        wanted, shown = self._wanted(), {key for key in self.rows if key}
+        old = [
+            row
+            for row, key in enumerate(self.rows)
+            if key and (key in changed or key not in wanted)
+        ]
+        new = sorted(key for key in wanted if key in changed or key not in shown)
+        if not old and not new:
+            return
+        selected = [self.rows[row] for row in self.layer.selected_data if row < len(self.rows)]
+        with self.layer._block_refresh():  # one refresh is enough for all of this
+            self._label_unless_crowded(len(wanted))
+            self.remove(old)
+            self._add(new)
+            self._select_again([key for key in selected if key])
+        self.layer.refresh()
+
+    def _wanted(self) -> set[Key]:
+        """Boxes that belong into the layer now."""
+        alive = [k for k in self.tracks.object_ids if not self.tracks.info(k).hidden]
+        if self._whole:
+            return {(k, frame) for k in alive for frame in self.tracks.frames(k)}
+        here = self.tracks.on_frame(self.frame)
+        return {(k, self.frame) for k in alive if k in here}
+
+    def _label_unless_crowded(self, n_boxes: int) -> None:
+        """Hide the labels of a crowd; where there is none, a person may have hidden them too."""
+        crowded = not self._whole and n_boxes > CROWD
+        if crowded != self._crowded:
+            self._crowded = crowded
+            self.layer.text.visible = not crowded
+
+    def _select_again(self, keys: Sequence[Key]) -> None:
+        """Keep selected what was; where only one frame is shown, the same objects on that."""
+        if keys:
+            ids = set() if self._whole else {object_id for object_id, _ in keys}
+            self.layer.selected_data = {
+                row for row, key in enumerate(self.rows) if key and (key in keys or key[0] in ids)
+            }
 
     def remove(self, rows: Sequence[int]) -> None:
         """Delete some rows."""
@@ -115,55 +195,72 @@ class BoxesView:
             gone = set(rows)
             with self._own_write():
                 self.layer.remove(list(rows))
+            for row in rows:
+                self.seen.pop(self.rows[row] or (0, 0), None)
             self.rows = [key for row, key in enumerate(self.rows) if row not in gone]
 
     def _add(self, keys: list[Key]) -> None:
         if not keys:
             return
+        shown = [self._box(*key).box_xyxy for key in keys]
         shapes = [
-            layers.rectangle(frame, self._box(object_id, frame).box_xyxy, self.image)
-            for object_id, frame in keys
+            layers.rectangle(frame, box, self.image)
+            for (_, frame), box in zip(keys, shown, strict=True)
         ]
         with self._own_write():
-            colors = [layers.color(object_id) for object_id, _ in keys]
-            self.layer.add_rectangles(shapes, edge_color=colors)
+            self.layer.add_rectangles(shapes, edge_color=self._rgba(keys))
         first = len(self.rows)
         self.rows += keys
+        self.seen |= dict(zip(keys, shown, strict=True))
         self.write_features(range(first, len(self.rows)), recolor=False)
 
     def write_features(self, rows: Iterable[int], *, recolor: bool = True) -> None:
         """Copy what the model says of some rows to the feature table."""
         rows = sorted(set(rows))
         if rows:
+            keys = [present(self.rows[row]) for row in rows]
             fresh = layers.features(
-                Row(key[0], self._tracks.label(key[0]), key[1], self._box(*key))
-                for key in (present(self.rows[row]) for row in rows)
+                Row(key[0], self.tracks.label(key[0]), key[1], self._box(*key)) for key in keys
             )
-            table = self.layer.features.copy()
-            for name in layers.DRAWN:
-                table.loc[rows, name] = fresh[name]
+            table = {name: column.to_numpy().copy() for name, column in self.layer.features.items()}
+            for name in layers.DRAWN:  # column by column: rows of a data frame are slow to write
+                table[name] = table[name].astype(fresh[name].dtype)
+                table[name][rows] = fresh[name]
             with self._own_write():
                 self.layer.features = table
-                self._set_colors()
                 if recolor:
-                    self.layer.refresh_colors()
+                    colors = self.layer.edge_color.copy()
+                    colors[rows] = self._rgba(keys)
+                    self.layer.edge_color = colors
             self.prepare_next(*self._next)  # napari has just made the last row the default
 
     def prepare_next(self, object_id: int, label: str) -> None:
         """Make napari give the next shape the right object, label and colour."""
         self._next = (object_id, label)
-        with self._own_write():
-            self._set_colors()
+        ids = self.tracks.object_ids
+        new = object_id if object_id in ids else max(ids, default=0) + 1
+        with self._own_write(), self.layer.block_update_properties():  # not that of the selected
             self.layer.feature_defaults = dict(layers.DRAWN, object_id=object_id, label=label)
+            self.layer.current_edge_color = layers.color_of(self.tracks, new)
 
-    def _set_colors(self) -> None:
-        ids = self._tracks.object_ids
-        by_id = {object_id: layers.color(object_id) for object_id in ids}
-        by_id[NEW_OBJECT] = layers.color(max(ids, default=0) + 1)
-        self.layer.edge_color_cycle_map = {k: layers.rgba(color) for k, color in by_id.items()}
+    @property
+    def color_by(self) -> ColorBy:
+        """What the colour of a box tells."""
+        return self._color_by
+
+    @color_by.setter
+    def color_by(self, color_by: ColorBy) -> None:
+        self._color_by = ColorBy(color_by)
+        self.write_features(row for row, key in enumerate(self.rows) if key)
+
+    def _rgba(self, keys: Sequence[Key]) -> FloatArray:
+        """Colours of some boxes, shape (N, 4)."""
+        if self._color_by is ColorBy.SCORE:
+            return np.array([layers.score_rgba(self._box(*key).score) for key in keys])
+        return np.array([layers.rgba(layers.color_of(self.tracks, key[0])) for key in keys])
 
     def _box(self, object_id: int, frame: int) -> TrackBox:
-        box = self._tracks.get(object_id, frame)
+        box = self.tracks.get(object_id, frame)
         if box is None:
             raise KeyError((object_id, frame))
         return box
@@ -189,6 +286,7 @@ class BoxesView:
 
     def _on_change(self) -> None:
         if not self._writing:
+            self.touched = True
             self.edited.emit()
 
 

@@ -1,36 +1,39 @@
 """The dock widget: what each control does, and who talks to whom.
 
-Layers are touched in the GUI thread only; a worker computes and hands over batches. What is drawn
-and found lives in one :class:`~napari_ocean.plugin.session.Session` per image layer.
+Layers are touched in the GUI thread only; boxes live in one ``Session`` per image layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import napari
-from napari.layers import Image, Shapes
+from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_ocean.errors import OceanError, TracksError, VideoError, WeightsError
-from napari_ocean.plugin import layers, sessions
+from napari_ocean.errors import OceanError, TracksError, VideoError
+from napari_ocean.plugin import layers, preferences
 from napari_ocean.plugin.choices import Choices
-from napari_ocean.plugin.controls import MODEL_FILE, Controls
+from napari_ocean.plugin.commands import Commands
+from napari_ocean.plugin.controls import Controls, show_keys
+from napari_ocean.plugin.dashboard import NO_CLIP, Dashboard
 from napari_ocean.plugin.export import ask_path
-from napari_ocean.plugin.plan import Direction, plan
+from napari_ocean.plugin.held import Held
+from napari_ocean.plugin.keys import COMMANDS, Shortcuts
+from napari_ocean.plugin.naming import Naming
+from napari_ocean.plugin.plan import Direction, Leg, Reach, between
+from napari_ocean.plugin.recovery import Recovery
 from napari_ocean.plugin.run import Run
+from napari_ocean.plugin.runner import Runner
 from napari_ocean.plugin.session import Session
-from napari_ocean.plugin.view import NEW_OBJECT
-from napari_ocean.plugin.worker import Batch
+from napari_ocean.plugin.view import NEW_OBJECT, ColorBy
 
-if TYPE_CHECKING:
-    from napari_ocean.tracking import Tracker
-
-HINT = "Draw a box around the object, then press Track."
+HINT = "Draw a box around the object (W), then press T to track it."
 
 
 class OceanWidget(QWidget):
@@ -51,19 +54,30 @@ class OceanWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self.controls = Controls()
+        self.setSizePolicy(self.controls.sizePolicy())  # napari fills what it does not want
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
-        self._sessions: dict[Image, Session] = {}
+        self._preferences = preferences.load()
+        self.controls.model.value = self._preferences.model
+        self.controls.device.value = self._preferences.device
+        self._held = Held(viewer)
+        self._naming = Naming(self.controls, lambda: self.session)
         self._choices = Choices(self.controls)
-        self._trackers: dict[tuple[str, str], Tracker] = {}
-        self._run: Run | None = None
-        self._own_step = False
+        self._dashboard = Dashboard(self.controls)
+        self._commands = Commands(self)
+        self._runner = Runner(viewer, self.controls, self._preferences.weights_folder)
+        self._shortcuts = Shortcuts(viewer, self.perform)
+        self._recovery = Recovery(
+            self.controls, on=self._preferences.autosave, open_session=self._open_session
+        )
+        self._chosen: list[int] = []
         self._closed = False
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self.take_over_edits)
+        self._soon = _timer(self, self.take_over_edits, 0)
+        self._refresh_soon = _timer(self, self._show_objects, 30)
+        self._step_soon = _timer(self, self._show_chosen, 30)
         self._connect()
+        self._shortcuts.bind()
         self.reset_choices()
 
     # -- set up and take down ----------------------------------------------------------------------
@@ -71,14 +85,25 @@ class OceanWidget(QWidget):
     def _connect(self) -> None:
         on = self.controls
         on.image.changed.connect(lambda: self._show_image())
-        on.next_object.changed.connect(self._on_next_object)
-        on.label.native.editingFinished.connect(self._on_label)
-        on.draw.clicked.connect(self.draw)
-        on.backward.clicked.connect(lambda: self.track(Direction.BACKWARD))
-        on.both.clicked.connect(lambda: self.track(Direction.BOTH))
-        on.forward.clicked.connect(lambda: self.track(Direction.FORWARD))
-        on.stop.clicked.connect(self.stop)
+        on.color_by.changed.connect(self._on_color_by)
         on.export.clicked.connect(self._on_export)
+        for command in COMMANDS:
+            button = getattr(on, command.name, None)
+            if button is not None:
+                button.clicked.connect(lambda _=False, name=command.name: self.perform(name))
+        on.strip.clicked.connect(lambda frame, object_id: self.visit(frame, object_id or None))
+        on.objects.selected.connect(self.choose)
+        on.objects.edited.connect(self._on_object_edited)
+        on.objects.asked.connect(self._on_objects_asked)
+        on.review.asked.connect(self.perform)
+        on.review.go.connect(lambda flag: self.visit(flag.frame, flag.object_id))
+        on.review.suggested.connect(lambda object_id, frame: self.visit(frame, object_id))
+        self._held.begun.connect(self._on_begun)
+        self._held.ending.connect(self._on_ending)
+        self._recovery.warned.connect(show_warning)
+        self._recovery.resumed.connect(self._on_resumed)
+        self._runner.told.connect(self.tell)
+        self._runner.ended.connect(self._on_ended)
         for event, callback in self._viewer_events():
             event.connect(callback)
 
@@ -108,10 +133,12 @@ class OceanWidget(QWidget):
         if self._closed:
             return
         self._closed = True
-        self._soon.stop()
-        self._abandon_run()
-        for image in list(self._sessions):
-            self._forget(image)
+        for timer in (self._soon, self._refresh_soon, self._step_soon):
+            timer.stop()
+        self._runner.abandon()
+        for session in self._held:
+            self._held.forget(session)
+        self._shortcuts.unbind()
         for event, callback in self._viewer_events():
             event.disconnect(callback)
 
@@ -126,12 +153,25 @@ class OceanWidget(QWidget):
     @property
     def session(self) -> Session | None:
         """Boxes of the chosen image layer, None before there are any."""
-        return None if self.image is None else self._sessions.get(self.image)
+        return self._held.get(self.image)
+
+    @property
+    def frame(self) -> int:
+        """Frame of the chosen video in view."""
+        image = self.image
+        if image is None or image.ndim < 3:
+            return 0
+        return layers.current_frame(image, self.viewer.dims)
+
+    @property
+    def chosen(self) -> list[int]:
+        """Objects that the person has selected, last in the layer or in the list."""
+        return list(self._chosen)
 
     @property
     def running(self) -> bool:
         """Whether a run is under way."""
-        return self._run is not None
+        return self._runner.run is not None
 
     def reset_choices(self, event: Any = None) -> None:
         """Offer the layers that there are now, keeping what was chosen."""
@@ -141,254 +181,232 @@ class OceanWidget(QWidget):
     def _show_image(self, added: Any = None) -> None:
         on, image = self.controls, self.image
         usable = image is not None and image.ndim > 2
-        for part in (on.draw, on.backward, on.both, on.forward, on.export):
-            part.setEnabled(usable)
+        for button in (on.draw, on.backward, on.both, on.forward, on.to_keyframe):
+            on.allow(button, "" if usable else NO_CLIP)
+        on.export.setEnabled(usable)
         if usable:
-            session = self._find_session(image)
+            session = self._held.find(image)
             self._choices.offer_parts(image, session, list(self.viewer.layers), added)
+            self._recovery.look(image)
         else:
             self._choices.offer_nothing()
         self._show_objects()
-
-    def _find_session(self, image: Image) -> Session | None:
-        """Return the image's session; take up a boxes layer that is already in the viewer."""
-        if image not in self._sessions and image.ndim > 2:
-            layer = sessions.boxes_layer_of(image, self.viewer.layers)
-            if layer is not None:
-                self._begin(image, layer)
-        return self._sessions.get(image)
+        self._count()
 
     def _open_session(self) -> Session:
         """Return the session of the chosen image, with its layer in the viewer."""
         image = self.image
         if image is None:
             raise VideoError("There is no image layer; open a video or an image stack first.")
-        session = self._find_session(image)
+        session = self._held.find(image)
         if session is None:
             chosen = self.controls.shapes.value
             mine = chosen is not None and layers.is_boxes_layer(chosen, image)
-            session = self._begin(image, chosen if mine else None)
+            session = self._held.begin(image, chosen if mine else None)
             session.choose_next(NEW_OBJECT, self.controls.label.value)
-            if session.layer not in self.viewer.layers:
-                self.viewer.add_layer(session.layer)
+            self._held.show(session)
         return session
 
-    def _begin(self, image: Image, layer: Shapes | None) -> Session:
-        session = self._sessions[image] = sessions.join(image, layer)
+    def _on_begun(self, session: Session) -> None:
+        session.follow(self.viewer.dims)
         session.edited.connect(self._on_edited)
-        session.layer.selected_data.events.items_changed.connect(self._show_label)
-        return session
+        session.changed.connect(self._on_changed)
+        session.news.connect(self._warn)
+        session.layer.selected_data.events.items_changed.connect(self._on_selection)
+        self._shortcuts.claim(session.layer)
+        self._recovery.begin(session)
+        self._warn()
 
-    def _forget(self, image: Image) -> None:
-        session = self._sessions.pop(image)
+    def _on_ending(self, session: Session) -> None:
         session.edited.disconnect(self._on_edited)
-        session.layer.selected_data.events.items_changed.disconnect(self._show_label)
-        sessions.leave(session)
+        session.changed.disconnect(self._on_changed)
+        session.news.disconnect(self._warn)
+        session.layer.selected_data.events.items_changed.disconnect(self._on_selection)
+        self._shortcuts.release(session.layer)
 
     def _on_layer_removed(self, event: Any) -> None:
-        for image, session in list(self._sessions.items()):
-            if event.value in (image, session.layer):
-                if self._run is not None and self._run.session is session:
-                    self._abandon_run()
-                self._forget(image)
+        for session in self._held:
+            if event.value in (session.image, session.layer):
+                if self._runner.run is not None and self._runner.run.session is session:
+                    self._runner.abandon()
+                self._held.forget(session)
+
+    # -- where the person is -----------------------------------------------------------------------
+
+    def visit(self, frame: int, object_id: int | None = None) -> None:
+        """Go to a frame, and select an object there."""
+        if self.image is not None:
+            layers.show_frame(self.image, self.viewer.dims, frame)
+            if object_id is not None:
+                self.choose([object_id])
+
+    def choose(self, ids: list[int]) -> None:
+        """Select some objects, in the layer too where they have a box on this frame."""
+        self._chosen = list(ids)
+        if self.session is not None:
+            self.session.select(ids)
+        self._show_chosen()
+
+    def _on_selection(self) -> None:
+        session = self.session
+        ids = sorted(session.selected()) if session is not None else []
+        if ids and ids != self._chosen:  # an empty selection may just be another frame
+            self._chosen = ids
+            self._step_soon.start()
+        self._naming.show_label()
+
+    def _on_step(self) -> None:
+        self._runner.on_step()
+        self._step_soon.start()
+
+    def _show_chosen(self) -> None:
+        self._dashboard.show_chosen(self.session, self._chosen, self.frame)
+
+    def _on_resumed(self, where: dict[str, Any]) -> None:
+        self.visit(int(where.get("frame", self.frame)))
+        self._show_objects()
 
     # -- objects -----------------------------------------------------------------------------------
 
     def _on_edited(self) -> None:
         self._soon.start()  # napari has not finished with the shape yet
 
+    def _on_changed(self, object_ids: set[int]) -> None:
+        self._dashboard.forget(object_ids)
+        self._refresh_soon.start()
+
     def take_over_edits(self) -> None:
         """Bring the models in step with what was drawn, moved or deleted."""
-        for session in self._sessions.values():
+        for session in self._held:
             session.pull()
             session.flush()
-            _warn(session)
         self._show_objects()
+        self._count()
 
     def _show_objects(self) -> None:
+        self._refresh_soon.stop()
         session = self.session
-        ids = [] if session is None else session.object_ids
-        names = [(f"{session.tracks.label(i)} {i}", i) for i in ids] if session else []
-        combo = self.controls.next_object
-        with combo.changed.blocked():
-            combo.choices = [("new object", NEW_OBJECT), *names]
-            combo.value = NEW_OBJECT if session is None else session.next_object
-        self._show_label()
-        if self._run is None:
-            n_boxes = 0 if session is None else len(session.tracks)
-            self._tell(f"Objects: {len(ids)} · boxes: {n_boxes}" if n_boxes else HINT)
+        self._naming.show()
+        self._chosen = [k for k in self._chosen if session and k in session.tracks.object_ids]
+        self._dashboard.show(session, self._chosen, self.frame)
+        self._show_history()
 
-    def _labelled_object(self) -> int | None:
-        """Object whose label the field shows, None for that of new ones."""
+    def _count(self) -> None:
+        """Say how much there is, or what to do first."""
+        of = self.session
+        if not self.running:
+            known = len(of.tracks) if of else 0
+            self.tell(f"Objects: {len(of.object_ids)} · boxes: {known}" if of and known else HINT)
+
+    def _show_history(self) -> None:
         session = self.session
-        if session is None:
-            return None
-        selected = session.selected()
-        return selected.pop() if len(selected) == 1 else (session.next_object or None)
+        undo, redo = (session.undo_labels, session.redo_labels) if session else ([], [])
+        why_not = "Stop the run first." if self.running else ""
+        self.controls.show_history(next(iter(undo), None), next(iter(redo), None), why_not)
 
-    def _show_label(self) -> None:
-        session, object_id = self.session, self._labelled_object()
-        if session is not None:
-            label = session.next_label if object_id is None else session.tracks.label(object_id)
-            self.controls.label.value = label
-
-    def _on_label(self) -> None:
-        session, label = self.session, self.controls.label.value.strip()
-        object_id = self._labelled_object()
-        if session is None or not label:
-            return
-        if object_id is None:
-            session.choose_next(session.next_object, label)
-        elif label != session.tracks.label(object_id):
-            session.rename(object_id, label)
-            session.choose_next(session.next_object, label)
-        self._show_objects()
-
-    def _on_next_object(self, object_id: int) -> None:
+    def _on_color_by(self, what: str) -> None:
         if self.session is not None:
-            self.session.choose_next(object_id)
-            self._show_label()
+            self.session.color_by = ColorBy(what)
+
+    def _on_object_edited(self, object_id: int, settings: dict[str, Any]) -> None:
+        if self.session is not None:
+            self.session.set_object(object_id, **settings)
+
+    def _on_objects_asked(self, name: str, ids: list[int]) -> None:
+        self._chosen = list(ids)
+        self.perform(name)
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def perform(self, name: str) -> None:
+        """Do what a key, a button or the palette asks for: a name of ``keys.COMMANDS``."""
+        own: dict[str, Callable[[], object]] = {
+            "draw": self.draw,
+            "forward": partial(self.track, Direction.FORWARD),
+            "backward": partial(self.track, Direction.BACKWARD),
+            "both": partial(self.track, Direction.BOTH),
+            "to_keyframe": partial(self.track, Direction.FORWARD, Reach.KEYFRAME),
+            "between": self.fuse,
+            "interpolate": lambda: self._commands.interpolate(self.controls.curve.value),
+            "pause": self._runner.pause,
+            "stop": self._runner.stop,
+            "keys": partial(show_keys, self),
+        }
+        if name in ("undo", "redo") and self.running:
+            self.tell("Stop the run first.")
+            return
+        for of in self._held:
+            of.flush()  # what was drawn just now counts
+        try:
+            (own[name] if name in own else getattr(self._commands, name))()
+        except OceanError as error:
+            self._fail(error)
+
+    def _fail(self, error: OceanError) -> None:
+        show_error(str(error))
+        self.tell(str(error))
 
     def draw(self) -> None:
         """Let the next drag on the canvas draw a rectangle."""
         try:
             layer = self._open_session().layer
         except OceanError as error:
-            show_error(str(error))
+            self._fail(error)
             return
         layer = self.controls.shapes.value or layer
         self.viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
-        if self._run is not None:
-            self._run.follow = False  # a box is drawn on the frame that is shown now
+        if self._runner.run is not None:
+            self._runner.run.follow = False  # a box is drawn on the frame that is shown now
 
     # -- tracking ----------------------------------------------------------------------------------
 
-    def track(self, direction: Direction) -> None:
-        """Start to track the objects that :data:`napari_ocean.plugin.plan.RULE` names."""
-        if self._run is not None:
+    def track(self, direction: Direction, reach: Reach = Reach.RANGE) -> None:
+        """Start to track the chosen objects, by default those that `plan.RULE` names."""
+        self._start(
+            lambda session: self._choices.legs(
+                session, Direction(direction), reach, self.frame, self._chosen
+            )
+        )
+
+    def fuse(self) -> None:
+        """Track between the keyframes around this frame from both sides, and fuse the runs."""
+        self._start(lambda session: between(session.tracks, self._commands.objects(), self.frame))
+
+    def _start(self, legs_of: Callable[[Session], list[Leg]]) -> None:
+        if self.running:
             return
         try:
-            self._run = self._prepare(Direction(direction))
+            session = self._open_session()
+            self._prepare(session)
+            legs, load = legs_of(session), self._runner.loader()
+            self.viewer.layers.selection.active = session.layer
+            session.layer.mode = "select"
+            self._runner.start(session, legs, load)
         except OceanError as error:
-            show_error(str(error))
-            self._tell(str(error))
-            return
-        self.controls.set_running(True)
-        self.controls.progress.setRange(0, 0)
-        self._tell("Loading the tracker…")
-        self._run.advanced.connect(self._on_batch)
-        self._run.ended.connect(self._on_ended)
-        self._run.start()
+            self._fail(error)
+        self._show_history()
 
-    def _prepare(self, direction: Direction) -> Run:
-        session = self._open_session()
-        image, on, dims = session.image, self.controls, self.viewer.dims
-        video = layers.ImageSource(image, layers.shown(image, dims))
-        frame = layers.current_frame(image, dims)
+    def _prepare(self, session: Session) -> None:
+        """Take over what was drawn up to now."""
+        layers.time_axis(session.image)
         if session.in_run:
             raise TracksError("This video is being tracked already; stop that run first.")
-        self._put_down()
+        self._runner.put_down()
         session.pull()
-        if on.shapes.value not in (None, session.layer):
-            session.absorb(on.shapes.value, frame)
+        own = self.controls.shapes.value
+        if own not in (None, session.layer):
+            session.absorb(own, self.frame)
         session.flush()
-        _warn(session)
         self._show_objects()
-        if on.first.value > on.last.value:
-            raise TracksError("The range is empty: its last frame lies before its first one.")
-        legs = plan(
-            session.tracks,
-            direction,
-            frame=frame,
-            start=on.first.value,
-            stop=on.last.value + 1,
-            pending=session.pending,
-            selected=session.selected(frame),
-        )
-        load = self._loader()
-        self.viewer.layers.selection.active = session.layer
-        session.layer.mode = "select"
-        return Run(session, video, legs, load, home=frame, follow=on.follow.value)
 
-    def _in_hand(self) -> list[Shapes]:
-        """Layers in which a person is in the middle of drawing or dragging."""
-        shapes = [layer for layer in self.viewer.layers if isinstance(layer, Shapes)]
-        return [layer for layer in shapes if layers.in_hand(layer)]
-
-    def _put_down(self) -> None:
-        """Finish what is being drawn, a polygon without its double click for instance."""
-        for layer in self._in_hand():
-            layers.put_down(layer)
-
-    def _loader(self) -> Callable[[], Tracker]:
-        on = self.controls
-        model = str(on.model_file.value) if on.model.value == MODEL_FILE else on.model.value
-        if on.model.value == MODEL_FILE and not Path(model).is_file():
-            raise WeightsError("Choose the weights file of the model, or the model lite.")
-        key, trackers = (model, on.device.value), self._trackers
-
-        def load() -> Tracker:
-            from napari_ocean.tracking import load_tracker
-
-            if key not in trackers:
-                trackers.clear()
-                trackers[key] = load_tracker(model, device=key[1])
-            return trackers[key]
-
-        return load
-
-    def stop(self) -> None:
-        """Stop the run after the frame in work; all boxes found stay."""
-        if self._run is not None:
-            self._run.stop()
-            self.controls.stop.setEnabled(False)
-
-    def _on_batch(self, batch: Batch) -> None:
-        run, progress = self._run, self.controls.progress
-        if run is None:
-            return
-        progress.setRange(0, batch.total)
-        progress.setValue(batch.done)
-        self._tell(run.progress_text(batch))
-        _warn(run.session)
-        if self._in_hand():
-            run.follow = False  # another frame would tear the shape out of the person's hand
-        elif run.follow and batch.predictions:
-            self._show_frame(run, batch.predictions[-1].frame)
-
-    def _on_ended(self) -> None:
-        run, self._run = self._run, None
-        if run is None:
-            return
-        run.session.flush()
-        _warn(run.session)
+    def _on_ended(self, run: Run) -> None:
         self._show_objects()
-        self.controls.set_running(False)
-        self.controls.progress.setRange(0, 1)
-        self.controls.progress.setValue(0 if run.problem else 1)
         if run.problem is not None:
             show_error(run.problem)
-        elif run.follow and not run.stopped and not self._in_hand():
-            self._show_frame(run, run.home)
-        self._tell(run.problem or run.summary())
-
-    def _abandon_run(self) -> None:
-        if self._run is not None:
-            self._run.abandon()
-            self._run = None
-            self.controls.set_running(False)
-
-    def _show_frame(self, run: Run, frame: int) -> None:
-        self._own_step = True
-        try:
-            layers.show_frame(run.session.image, self.viewer.dims, frame)
-        finally:
-            self._own_step = False
-
-    def _on_step(self) -> None:
-        if self._run is not None and not self._own_step:
-            self._run.follow = False  # the person wants to see another frame
+        elif run.session.review.flags():
+            self.controls.show_review()
+        self.tell(run.problem or run.summary())
 
     # -- saving ------------------------------------------------------------------------------------
 
@@ -396,7 +414,7 @@ class OceanWidget(QWidget):
         """Write all boxes of the chosen video; the ending of the path says how."""
         from napari_ocean import formats
 
-        self._put_down()
+        self._runner.put_down()
         self.take_over_edits()
         session = self.session
         try:
@@ -414,10 +432,19 @@ class OceanWidget(QWidget):
         if path is not None:
             self.save(path)
 
-    def _tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Say something in the status line."""
         self.controls.status.setText(text)
 
+    def _warn(self) -> None:
+        for session in self._held:
+            for problem in session.take_news():
+                show_warning(problem)
 
-def _warn(session: Session) -> None:
-    for problem in session.take_news():
-        show_warning(problem)
+
+def _timer(parent: QWidget, act: Callable[[], None], wait_ms: int) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(wait_ms)
+    timer.timeout.connect(act)
+    return timer

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from napari.qt.threading import thread_worker
 
+from napari_ocean import boxes
+from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import OceanError
-from napari_ocean.plugin.plan import Leg
-from napari_ocean.tracks import ObjectPrediction, Tracks
+from napari_ocean.plugin.plan import Key, Leg
+from napari_ocean.tracks import ObjectPrediction, State, Tracks
 from napari_ocean.video import FrameSource
 
 if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
-BATCH_S = 0.4
-"""Seconds of work per batch: often enough to look live, seldom enough for a Shapes layer."""
+BATCH_S = 0.15
+"""Seconds of work per batch: often enough to look live, and drawing one takes a third of it."""
+
+HELD_S = 0.02
+"""Seconds between two looks at whether a held run may go on."""
+
+
+class Control:
+    """How the window holds and ends a run, from another thread."""
+
+    def __init__(self) -> None:
+        self.stop = Event()
+        self.hold = Event()
+
+    def wait(self) -> float:
+        """Wait while the run is held; return the seconds that took."""
+        began = perf_counter()
+        while self.hold.is_set() and not self.stop.wait(HELD_S):
+            pass
+        return perf_counter() - began
 
 
 class Batch(NamedTuple):
@@ -37,6 +58,8 @@ class Batch(NamedTuple):
         Boxes per second, 0 while nothing is known.
     reverse : bool
         Whether the predictions were made on the way towards the first frame.
+    agreement : mapping of (int, int) to float
+        How far two runs overlap (IoU), by object and frame, where the boxes were fused.
     """
 
     predictions: list[ObjectPrediction]
@@ -44,6 +67,7 @@ class Batch(NamedTuple):
     total: int
     per_second: float
     reverse: bool = False
+    agreement: Mapping[Key, float] = {}
 
     @property
     def seconds_left(self) -> float | None:
@@ -59,7 +83,7 @@ def track_batches(
     tracks: Tracks,
     legs: Sequence[Leg],
     load: Callable[[], Tracker],
-    stop: Event,
+    control: Control,
     batch_s: float = BATCH_S,
 ) -> Batches:
     """Run the legs one after the other.
@@ -72,8 +96,8 @@ def track_batches(
     legs : sequence of Leg
     load : callable
         Makes the tracker; called here because that takes seconds.
-    stop : threading.Event
-        Ends the run after the frame in work; what was found is still yielded.
+    control : Control
+        Holds the run, or ends it after the frame in work; what was found is still yielded.
     batch_s : float
         Seconds between two batches.
 
@@ -87,51 +111,144 @@ def track_batches(
         What went wrong, in a sentence for the user.
     """
     try:
-        yield from _run(video, tracks, legs, load, stop, batch_s)
+        yield from _Runner(video, tracks, load(), control, batch_s).run(legs)
     except OceanError as error:
         return str(error)
     return None
 
 
-def _run(
-    video: FrameSource,
-    tracks: Tracks,
-    legs: Sequence[Leg],
-    load: Callable[[], Tracker],
-    stop: Event,
-    batch_s: float,
-) -> Generator[Batch, None, None]:
-    from napari_ocean.tracking import propagate  # torch is loaded here, in the thread
+class _Runner:
+    """Where a run is, and how quick."""
 
-    tracker, total, done = load(), sum(leg.steps for leg in legs), 0
-    yield Batch([], 0, total, 0.0)
-    begin = last = perf_counter()
-    for leg in legs:
+    def __init__(
+        self, video: FrameSource, tracks: Tracks, tracker: Tracker, control: Control, batch_s: float
+    ) -> None:
+        self._video = video
+        self._tracks = tracks
+        self._tracker = tracker
+        self._control = control
+        self._batch_s = batch_s
+        self._done = self._total = 0
+        self._begun = self._last = perf_counter()
+
+    def run(self, legs: Sequence[Leg]) -> Generator[Batch, None, None]:
+        self._total = sum(leg.steps for leg in legs)
+        yield self._batch([])
+        self._begun = self._last = perf_counter()
+        for leg in legs:
+            if leg.fused:
+                yield from self._both(leg)
+            else:
+                yield from self._pass(leg, self._tracks, reverse=leg.reverse)
+            if self._control.stop.is_set():
+                break
+
+    def _pass(
+        self, leg: Leg, tracks: Tracks, *, reverse: bool, show: bool = True
+    ) -> Generator[Batch, None, list[ObjectPrediction]]:
+        """Walk over the frames once; hand over what was found unless `show` is off."""
+        from napari_ocean.tracking import propagate  # torch is loaded here, in the thread
+
         found: list[ObjectPrediction] = []
+        told = 0
         predictions = propagate(
-            video,
+            self._video,
             tracks,
-            tracker=tracker,
+            tracker=self._tracker,
             start=leg.start,
             stop=leg.stop,
-            reverse=leg.reverse,
+            reverse=reverse,
             object_ids=leg.object_ids,
         )
         with closing(predictions):
             for prediction in predictions:
                 found.append(prediction)
-                done += 1
-                now = perf_counter()
-                if now - last >= batch_s:
-                    yield Batch(found, done, total, done / (now - begin), leg.reverse)
-                    found, last = [], perf_counter()
-                if stop.is_set():
+                self._done += 1
+                held = self._control.hold.is_set()
+                if held or perf_counter() - self._last >= self._batch_s:
+                    yield self._batch(found[told:] if show else [], reverse=reverse)
+                    told = len(found)
+                    if held:
+                        self._begun += self._control.wait()
+                    self._last = perf_counter()
+                if self._control.stop.is_set():
                     break
-        if found:
-            rate = done / max(perf_counter() - begin, 1e-9)
-            yield Batch(found, done, total, rate, leg.reverse)
-        if stop.is_set():
-            break
+        if found[told:]:
+            yield self._batch(found[told:] if show else [], reverse=reverse)
+        return found
+
+    def _both(self, leg: Leg) -> Generator[Batch, None, None]:
+        """Track from both keyframes and fuse; after a stop the forward run is what stays."""
+        ends = leg.start, leg.stop - 1
+        there, back = (_seeded(self._tracks, leg.object_ids, frame) for frame in ends)
+        forward = yield from self._pass(leg, there, reverse=False)
+        if self._control.stop.is_set():
+            return
+        backward = yield from self._pass(leg, back, reverse=True, show=False)
+        if self._control.stop.is_set():
+            return
+        found, agreement = _fused(forward, backward)
+        yield self._batch(found)._replace(agreement=agreement)
+        for reverse in (False, True):  # both keyframes have been met
+            keyframes = [of for of in _keyframes(self._tracks, leg) if of.frame == ends[reverse]]
+            yield self._batch(keyframes, reverse=reverse)
+
+    def _batch(self, found: list[ObjectPrediction], *, reverse: bool = False) -> Batch:
+        rate = self._done / max(perf_counter() - self._begun, 1e-9) if self._done else 0.0
+        return Batch(found, self._done, self._total, rate, reverse)
+
+
+def _seeded(tracks: Tracks, object_ids: Sequence[int], frame: int) -> Tracks:
+    """Only the boxes of some objects on one frame: a run from there sees no other keyframe."""
+    alone = Tracks()
+    for object_id in object_ids:
+        alone.add_object(object_id=object_id)
+        alone.put(object_id, frame, tracks.get(object_id, frame))
+    return alone
+
+
+def _keyframes(tracks: Tracks, leg: Leg) -> Iterator[ObjectPrediction]:
+    for object_id in leg.object_ids:
+        for frame in (leg.start, leg.stop - 1):
+            box = tracks.get(object_id, frame)
+            if box is not None:
+                yield _prediction(object_id, frame, box.box_xyxy, 1.0, State.FOUND)
+
+
+def _fused(
+    forward: Iterable[ObjectPrediction], backward: Iterable[ObjectPrediction]
+) -> tuple[list[ObjectPrediction], dict[Key, float]]:
+    """Fuse two runs over the same frames, object by object; also how far they agree."""
+    from napari_ocean.tracking.fuse import AGREE_IOU, fuse
+
+    runs: dict[int, tuple[dict[int, ObjectPrediction], dict[int, ObjectPrediction]]] = {}
+    for way, found in enumerate((forward, backward)):
+        for of in found:
+            runs.setdefault(of.object_id, ({}, {}))[way][of.frame] = of
+    fused: list[ObjectPrediction] = []
+    agreement: dict[Key, float] = {}
+    for object_id, (there, back) in runs.items():
+        frames = sorted(there.keys() & back.keys())
+        a, b = ([of[frame] for frame in frames] for of in (there, back))
+        a_xyxy, b_xyxy = (np.array([of.box_xyxy for of in run]) for run in (a, b))
+        a_score, b_score = (np.array([of.score for of in run]) for run in (a, b))
+        boxes_xyxy, scores = fuse(a_xyxy, b_xyxy, a_score, b_score)
+        overlaps = boxes.iou(a_xyxy, b_xyxy)
+        for k, frame in list(enumerate(frames))[1:-1]:
+            nearer = a[k] if k < len(frames) / 2 else b[k]
+            surer = min(a[k].state, b[k].state, key=list(State).index)
+            state = surer if overlaps[k] >= AGREE_IOU else nearer.state
+            fused.append(_prediction(object_id, frame, boxes_xyxy[k], float(scores[k]), state))
+            agreement[object_id, frame] = float(overlaps[k])
+    return fused, agreement
+
+
+def _prediction(
+    object_id: int, frame: int, box_xyxy: FloatArray, score: float, state: State
+) -> ObjectPrediction:
+    return ObjectPrediction(
+        object_id=object_id, frame=frame, box_xyxy=box_xyxy, score=score, state=state
+    )
 
 
 track_in_thread = thread_worker(track_batches)

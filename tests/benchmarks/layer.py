@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_ocean.annotation.sidecar import Autosave
-from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import clip_of
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import Tracks

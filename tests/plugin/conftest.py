@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +35,16 @@ def clip() -> DemoClip:
         truth_xyxy=whole.truth_xyxy[:N_FRAMES],
         visible=whole.visible[:N_FRAMES],
     )
+
+
+@pytest.fixture(autouse=True)
+def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder for the autosaves of clips that are no files; never the real one."""
+    from napari_ocean.plugin import recovery
+
+    folder = tmp_path_factory.mktemp("annotations")
+    monkeypatch.setattr(recovery, "user_folder", lambda: folder)
+    return folder
 
 
 @dataclass

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from napari_ocean.errors import TracksError
-from napari_ocean.plugin.plan import Direction, Leg, Pending, plan
-from napari_ocean.tracks import Source, TrackBox, Tracks
+from napari_ocean.plugin.plan import Direction, Leg, Pending, Reach, Who, between, plan
+from napari_ocean.tracks import ABSENT, Source, TrackBox, Tracks
 
 BOX = (10.0, 10.0, 30.0, 30.0)
 
@@ -145,3 +145,69 @@ def test_nothing_to_do_is_said(
 def test_a_box_outside_the_range_does_not_count() -> None:
     with pytest.raises(TracksError, match="frames 50 to 59"):
         plan(annotated({1: [20]}), Direction.FORWARD, frame=20, start=50, stop=60)
+
+
+def chosen(tracks: Tracks, frame: int, who: Who, selected: Collection[int] = ()) -> list[Leg]:
+    return plan(
+        tracks, Direction.FORWARD, frame=frame, start=0, stop=100, selected=selected, who=who
+    )
+
+
+def test_named_objects_are_tracked_from_here_or_from_their_keyframes() -> None:
+    tracks = annotated({1: [0], 2: [30], 3: [0]}, {1: range(60)})
+    assert {leg.object_ids: leg.start for leg in chosen(tracks, 50, Who.ALL)} == {
+        (1,): 50,
+        (2,): 30,
+        (3,): 0,
+    }
+    (leg,) = chosen(tracks, 50, Who.SELECTED, {2})
+    assert (leg.object_ids, leg.start) == ((2,), 30)
+    with pytest.raises(TracksError, match="No object is selected"):
+        chosen(tracks, 50, Who.SELECTED)
+
+
+def test_objects_without_boxes_in_the_range_are_those_the_machine_has_not_seen() -> None:
+    tracks = annotated({1: [0], 2: [0], 3: [10]}, {1: range(60)})
+    assert [leg.object_ids for leg in chosen(tracks, 0, Who.EMPTY)] == [(2,), (3,)]
+    tracks = annotated({1: [0]}, {1: range(60)})
+    with pytest.raises(TracksError, match="already"):
+        chosen(tracks, 0, Who.EMPTY)
+
+
+def test_locked_objects_are_left_out() -> None:
+    tracks = annotated({1: [0], 2: [0]})
+    tracks.set_object(1, locked=True)
+    assert [leg.object_ids for leg in chosen(tracks, 0, Who.ALL)] == [(2,)]
+
+
+def to_keyframe(tracks: Tracks, direction: Direction, frame: int) -> list[tuple[object, ...]]:
+    legs = plan(tracks, direction, frame=frame, start=0, stop=100, reach=Reach.KEYFRAME)
+    return [(leg.start, leg.stop, leg.reverse, leg.fused) for leg in legs]
+
+
+def test_as_far_as_the_next_keyframe() -> None:
+    tracks = annotated({1: [10, 40, 80]}, {1: range(100)})
+    assert to_keyframe(tracks, Direction.FORWARD, 40) == [(40, 81, False, True)]
+    assert to_keyframe(tracks, Direction.BACKWARD, 40) == [(10, 41, False, True)]
+    assert to_keyframe(tracks, Direction.BOTH, 40) == [(10, 41, False, True), (40, 81, False, True)]
+    assert to_keyframe(tracks, Direction.FORWARD, 50) == [(50, 81, False, False)]
+    assert to_keyframe(tracks, Direction.BACKWARD, 50) == [(40, 51, True, False)]
+    assert to_keyframe(tracks, Direction.FORWARD, 80) == [(80, 100, False, False)]
+
+
+def test_runs_are_not_fused_over_an_absence() -> None:
+    tracks = annotated({1: [10, 40]})
+    tracks.put(1, 20, ABSENT)
+    assert to_keyframe(tracks, Direction.FORWARD, 10) == [(10, 41, False, False)]
+    with pytest.raises(TracksError, match="keyframes on both sides"):
+        between(tracks, [1], 15)
+
+
+@pytest.mark.parametrize(
+    ("frame", "gap"), [(10, (10, 41)), (25, (10, 41)), (40, (40, 81)), (80, (40, 81))]
+)
+def test_between_two_keyframes(frame: int, gap: tuple[int, int]) -> None:
+    tracks = annotated({1: [10, 40, 80], 2: [60]})
+    (leg,) = between(tracks, [1, 2], frame)
+    assert (leg.start, leg.stop, leg.fused, leg.object_ids) == (*gap, True, (1,))
+    assert leg.steps == 2 * (gap[1] - gap[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,14 +12,18 @@ from numpy.typing import NDArray
 
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.session import Session
-from napari_ocean.tracks import ObjectPrediction, Source, State
+from napari_ocean.tracks import Source
 from tests.plugin.conftest import mouse
-
-N_FRAMES = 30
-
-
-def box(x: float, y: float = 10.0) -> NDArray[np.float64]:
-    return np.array([x, y, x + 20, y + 16])
+from tests.plugin.hands import (
+    N_FRAMES,
+    assert_in_step,
+    box,
+    change,
+    draw,
+    found,
+    row_of,
+    track,
+)
 
 
 @pytest.fixture
@@ -34,61 +36,9 @@ def session(image: Image) -> Session:
     return Session(image)
 
 
-def draw(session: Session, frame: int, *drawn: NDArray[np.float64]) -> list[str]:
-    shapes = [layers.rectangle(frame, one, session.image) for one in drawn]
-    session.layer.add_rectangles(shapes)
-    session.pull()
-    return session.take_news()
-
-
 def absorb(session: Session, mine: Shapes, frame: int) -> list[str]:
     session.absorb(mine, frame)
     return session.take_news()
-
-
-def track(session: Session, object_id: int, frames: Iterable[int], x: float = 10) -> None:
-    session.record(
-        ObjectPrediction(
-            object_id=object_id,
-            frame=frame,
-            box_xyxy=box(x + frame),
-            score=0.5,
-            state=State.UNCERTAIN,
-        )
-        for frame in frames
-    )
-    session.flush()
-
-
-def change(session: Session, row: int, shift: tuple[float, ...]) -> None:
-    """Move one shape as a person does, as far as the layer can tell."""
-    vertices = session.layer.data
-    vertices[row] = vertices[row] + np.array(shift)
-    session.layer.data = vertices
-
-
-def row_of(session: Session, object_id: int, frame: int) -> int:
-    found = layers.read_boxes(session.layer, session.image)
-    ids = session.layer.features["object_id"]
-    (row,) = np.flatnonzero((ids == object_id) & (found.frames == frame))
-    return int(row)
-
-
-def assert_in_step(session: Session) -> None:
-    """The layer shows every box of the model, with its features, and nothing else."""
-    found = layers.read_boxes(session.layer, session.image)
-    table = session.layer.features
-    assert session.layer.nshapes == len(table) == len(session.tracks)
-    shown = {(int(table["object_id"][k]), int(found.frames[k])): k for k in range(len(table))}
-    for row in session.tracks.rows():
-        k = shown[row.object_id, row.frame]
-        assert_allclose(found.boxes_xyxy[k], row.box.box_xyxy, atol=1e-3)
-        assert tuple(table.loc[k, ["label", "score", "source", "state"]]) == (
-            row.label,
-            row.box.score,
-            row.box.source.value,
-            row.box.state.value,
-        )
 
 
 def test_each_drawn_box_is_an_object(session: Session) -> None:
@@ -411,12 +361,6 @@ def test_drawn_boxes_wait_until_a_run_has_met_them(session: Session) -> None:
     session.layer.remove([row_of(session, 2, 4)])
     session.pull()
     assert pending(session) == ({}, {1: [4]})
-
-
-def found(object_id: int, frame: int, box_xyxy: NDArray[np.float64]) -> ObjectPrediction:
-    return ObjectPrediction(
-        object_id=object_id, frame=frame, box_xyxy=box_xyxy, score=1.0, state=State.FOUND
-    )
 
 
 def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:

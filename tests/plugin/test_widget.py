@@ -165,7 +165,7 @@ def test_correction_replaces_only_later_boxes_of_that_object(desk: Desk, looked_
     desk.boxes.remove(rows)  # it was not there
     before = desk.shown()
     correct(desk, 1, 10, 4, 6)
-    assert desk.frames(1, "drawn") == [0, 10]
+    assert (desk.frames(1, "drawn"), desk.frames(1, "corrected")) == ([0], [10])
     desk.go_to(looked_at)
     desk.track("forward")
     after = desk.shown()
@@ -443,7 +443,7 @@ def test_following_waits_for_a_drag(desk: Desk, where: str) -> None:
     own = desk.viewer.add_shapes(ndim=3, name="mine")
     desk.press("forward")
     wait_for_first_boxes(desk)
-    assert desk.widget._run.follow
+    assert desk.widget._runner.run.follow
     layer = desk.boxes if where == "boxes layer" else own
     layer.mode = "add_rectangle"
     before = desk.viewer.dims.current_step[0]

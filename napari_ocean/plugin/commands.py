@@ -1,0 +1,226 @@
+"""What the commands for marks, review and undo do to a session.
+
+The commands that track are in ``widget.py``, as they need the form.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Protocol
+
+from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.annotation.review import Flag
+from napari_ocean.errors import TracksError
+from napari_ocean.plugin.session import Session
+from napari_ocean.tracks import ABSENT
+
+
+class Place(Protocol):
+    """Where a person is: a session, a frame and some objects."""
+
+    @property
+    def session(self) -> Session | None:
+        """The annotation in view."""
+
+    @property
+    def frame(self) -> int:
+        """The frame in view."""
+
+    @property
+    def chosen(self) -> list[int]:
+        """Objects that the person has selected, last in the layer or in the list."""
+
+    def visit(self, frame: int, object_id: int | None = None) -> None:
+        """Go to a frame, and select an object there."""
+
+    def tell(self, text: str) -> None:
+        """Say something in the status line."""
+
+
+class Commands:
+    """One method for each command, by its name.
+
+    Parameters
+    ----------
+    place : Place
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    @property
+    def _session(self) -> Session:
+        session = self._place.session
+        if session is None or not session.tracks.object_ids:
+            raise TracksError("There is no box yet; draw one around the object first.")
+        return session
+
+    def objects(self) -> list[int]:
+        """Objects that a mark is for: those selected, or the only one there is.
+
+        Raises
+        ------
+        TracksError
+            If nothing is selected and there are several.
+        """
+        ids = self._session.tracks.object_ids
+        chosen = [object_id for object_id in self._place.chosen if object_id in ids]
+        if not chosen and len(ids) > 1:
+            raise TracksError("Select an object first, by its box or in the list of objects.")
+        return chosen or ids
+
+    # -- marks -------------------------------------------------------------------------------------
+
+    def keyframe(self) -> None:
+        """Take the machine's boxes on this frame for keyframes."""
+        self._session.keep(self.objects(), self._place.frame)
+
+    def absent(self) -> None:
+        """Turn the absent mark of this frame on, or off where all have it."""
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        on = any(session.tracks.cell(object_id, frame) is not ABSENT for object_id in ids)
+        session.mark_absent(ids, frame, frame + 1, absent=on)
+        self._place.tell(f"Out of view on frame {frame}." if on else f"In view on frame {frame}.")
+
+    def occluded(self) -> None:
+        """Turn the occluded mark of this frame on, or off where all have it."""
+        session, frame = self._session, self._place.frame
+        boxes = {object_id: session.tracks.get(object_id, frame) for object_id in self.objects()}
+        known = {object_id: box for object_id, box in boxes.items() if box is not None}
+        if not known:
+            raise TracksError("There is no box on this frame that could be marked as hidden.")
+        on = not all(box.occluded for box in known.values())
+        session.mark_occluded(list(known), frame, frame + 1, occluded=on)
+        self._place.tell(f"Hidden on frame {frame}." if on else f"Not hidden on frame {frame}.")
+
+    def start_here(self) -> None:
+        """Begin the objects on this frame."""
+        for object_id in self.objects():
+            self._session.start_here(object_id, self._place.frame)
+
+    def end_here(self) -> None:
+        """End the objects on this frame."""
+        for object_id in self.objects():
+            self._session.end_here(object_id, self._place.frame)
+
+    def delete_box(self) -> None:
+        """Delete the boxes on this frame; the objects stay."""
+        self._session.remove(self.objects(), self._place.frame)
+
+    # -- whole objects -----------------------------------------------------------------------------
+
+    def delete(self) -> None:
+        """Delete the selected objects."""
+        for object_id in self.objects():
+            self._session.delete_object(object_id)
+
+    def join(self) -> None:
+        """Merge the selected objects into the first one."""
+        keep, *others = self.objects()
+        if not others:
+            raise TracksError("Select the two objects that are one.")
+        for other in others:
+            self._session.join(keep, other)
+
+    def split(self) -> None:
+        """Give the boxes from this frame on to a new object."""
+        for object_id in self.objects():
+            new_id = self._session.split(object_id, self._place.frame)
+            self._place.tell(f"Object {new_id} goes on from frame {self._place.frame}.")
+
+    def interpolate(self, curve: Curve = Curve.LINEAR) -> None:
+        """Interpolate between the keyframes before and after this frame."""
+        session, done = self._session, False
+        for object_id in self.objects():
+            span = around(session.tracks.keyframes(object_id), self._place.frame)
+            if span is not None:
+                session.interpolate([object_id], span[0], span[1] + 1, curve)
+                done = True
+        if not done:
+            raise TracksError(NOT_BETWEEN)
+
+    # -- review ------------------------------------------------------------------------------------
+
+    def next_flag(self) -> None:
+        """Go to the next flagged frame, after the last to the first."""
+        self._go_to_flag(reverse=False)
+
+    def previous_flag(self) -> None:
+        """Go to the flagged frame before, before the first to the last."""
+        self._go_to_flag(reverse=True)
+
+    def fine(self) -> None:
+        """Mark the boxes flagged on this frame as fine, and go to the next flag."""
+        session, frame = self._session, self._place.frame
+        here = self.flags_here()
+        for flag in here:
+            session.mark_fine([flag.object_id], flag.start, flag.stop)
+        self._place.tell("" if here else f"Nothing is flagged on frame {frame}.")
+        if session.review.queue():
+            self._go_to_flag(reverse=False)
+
+    def flags_here(self) -> list[Flag]:
+        """Flags on this frame, of the selected objects if there are any."""
+        session, frame = self._session, self._place.frame
+        here = [flag for flag in session.review.queue() if flag.start <= frame < flag.stop]
+        chosen = set(self._place.chosen)
+        return [flag for flag in here if flag.object_id in chosen] or here
+
+    def _go_to_flag(self, *, reverse: bool) -> None:
+        review = self._session.review
+        flag = review.next_flag(self._place.frame, reverse=reverse)
+        if flag is None:
+            every = sorted(review.queue(), key=lambda of: of.frame, reverse=reverse)
+            if not every:
+                self._place.tell("Nothing is left to review.")
+                return
+            flag = every[0]
+        self._place.visit(flag.frame, flag.object_id)
+        self._place.tell(f"Frame {flag.frame}: {flag.sign}.")
+
+    def next_keyframe(self) -> None:
+        """Go to the next keyframe."""
+        self._go_to_keyframe(reverse=False)
+
+    def previous_keyframe(self) -> None:
+        """Go to the keyframe before."""
+        self._go_to_keyframe(reverse=True)
+
+    def _go_to_keyframe(self, *, reverse: bool) -> None:
+        session, ids = self._session, self._place.chosen or self._session.tracks.object_ids
+        frame = session.review.next_keyframe(ids, self._place.frame, reverse=reverse)
+        if frame is None:
+            self._place.tell(f"There is no keyframe {'before' if reverse else 'after'} this one.")
+        else:
+            self._place.visit(frame)
+
+    # -- history -----------------------------------------------------------------------------------
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self._shift("undo", "Undone")
+
+    def redo(self) -> None:
+        """Make the step undone last again."""
+        self._shift("redo", "Done again")
+
+    def _shift(self, name: str, word: str) -> None:
+        session = self._place.session
+        label = None if session is None else getattr(session, name)()
+        self._place.tell(f"{word}: {label}." if label else f"There is nothing to {name}.")
+
+
+NOT_BETWEEN = (
+    "This frame does not lie between two boxes of yours; draw or correct one on each side."
+)
+
+
+def around(keyframes: Sequence[int], frame: int) -> tuple[int, int] | None:
+    """Keyframes before and after a frame; on a keyframe, the next stretch, else the one before."""
+    after = bisect_right(keyframes, frame)
+    if after == len(keyframes):
+        after = bisect_left(keyframes, frame)
+    if not 0 < after < len(keyframes):
+        return None
+    return keyframes[after - 1], keyframes[after]

@@ -1,0 +1,133 @@
+"""Shows a session in the panels of the form: strip, objects, review, and what can be done now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from napari_ocean.plugin.commands import NOT_BETWEEN, around
+from napari_ocean.plugin.controls import Controls
+from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.strip import Lane
+from napari_ocean.tracks import ABSENT
+
+SUGGESTIONS = 3
+"""Frames to correct first that are named, over all objects shown."""
+
+NO_CLIP = "Open a video or an image stack first."
+NO_BOX = "There is no box yet; draw one around the object first."
+
+
+class Dashboard:
+    """Writes to the panels; it reads the session and changes nothing.
+
+    Parameters
+    ----------
+    controls : Controls
+    """
+
+    def __init__(self, controls: Controls) -> None:
+        self._on = controls
+        self._session: Session | None = None
+        self._lanes: dict[tuple[int, bool], Lane] = {}
+
+    def forget(self, object_ids: Iterable[int]) -> None:
+        """Take note that some objects have changed; the strip of the others is kept."""
+        for object_id in object_ids:
+            for scored in (True, False):
+                self._lanes.pop((object_id, scored), None)
+
+    def show(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
+        """Show everything anew."""
+        self.show_objects(session)
+        self.show_chosen(session, chosen, frame)
+        self._show_review(session, chosen)
+
+    def show_objects(self, session: Session | None) -> None:
+        """Fill the objects list."""
+        ids = [] if session is None else session.tracks.object_ids
+        rows = [session.review.summary(object_id) for object_id in ids] if session else []
+        self._on.objects.show_rows(rows)
+
+    def show_chosen(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
+        """Select objects in the list, and show their lanes and what can be done to them."""
+        self._on.objects.select(chosen)
+        if session is None:
+            self._on.strip.show_lanes([], 1)
+        else:
+            ids = list(chosen) if len(chosen) == 1 else session.object_ids
+            lanes = [self._lane(session, object_id, scored=len(ids) == 1) for object_id in ids]
+            self._on.strip.show_lanes(lanes, session.n_frames)
+        self.show_frame(session, chosen, frame)
+
+    def _lane(self, session: Session, object_id: int, *, scored: bool) -> Lane:
+        if session is not self._session:
+            self._session = session
+            self._lanes.clear()
+        if (object_id, scored) not in self._lanes:
+            self._lanes[object_id, scored] = lane(session, object_id, scored=scored)
+        return self._lanes[object_id, scored]
+
+    def show_frame(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
+        """Show where the person is, and which marks and tracks make sense there."""
+        on = self._on
+        on.strip.show_frame(frame)
+        ids = [] if session is None else session.tracks.object_ids
+        marked = [object_id for object_id in chosen if object_id in ids] or ids
+        why = _why_not(session, marked, several=not chosen and len(ids) > 1)
+        for button in (on.keyframe, on.absent, on.occluded, on.between, on.interpolate):
+            on.allow(button, why)
+        if why or session is None:
+            return
+        tracks = session.tracks
+        here = [tracks.get(object_id, frame) for object_id in marked]
+        known = [box for box in here if box is not None]
+        no_box = "" if known else "The object has no box on this frame."
+        yours = "" if any(not box.is_keyframe for box in known) else "It is one of yours already."
+        on.allow(on.occluded, no_box)
+        on.allow(on.keyframe, no_box or yours)
+        absent = all(tracks.cell(object_id, frame) is ABSENT for object_id in marked)
+        on.absent.setText("In view" if absent else "Out of view")
+        on.occluded.setText("Not hidden" if known and all(o.occluded for o in known) else "Hidden")
+        spans = [around(tracks.keyframes(object_id), frame) for object_id in marked]
+        for button in (on.between, on.interpolate):
+            on.allow(button, "" if any(spans) else NOT_BETWEEN)
+
+    def _show_review(self, session: Session | None, chosen: Sequence[int]) -> None:
+        if session is None:
+            self._on.review.show_flags([], {}, {})
+            return
+        ids = session.tracks.object_ids
+        names = {object_id: session.name(object_id) for object_id in ids}
+        suggested = list(chosen) if chosen else ids
+        helpful = {}
+        if len(suggested) == 1:
+            helpful = {suggested[0]: session.review.helpful(suggested[0], SUGGESTIONS)}
+        self._on.review.show_flags(session.review.queue(), names, helpful)
+
+
+def lane(session: Session, object_id: int, *, scored: bool = False) -> Lane:
+    """Lane of an object in the strip."""
+    scores = np.full(session.n_frames, np.nan) if scored else None
+    if scores is not None:
+        for frame in session.tracks.frames(object_id):
+            box = session.tracks.get(object_id, frame)
+            if box is not None and frame < len(scores):
+                scores[frame] = box.score
+    return Lane(
+        object_id=object_id,
+        name=session.name(object_id),
+        marks=session.review.strip(object_id),
+        scores=scores,
+    )
+
+
+def _why_not(session: Session | None, marked: Sequence[int], *, several: bool) -> str:
+    """Why no mark can be made, if so."""
+    if session is None or not marked:
+        return NO_BOX
+    if several:
+        return "Select an object first, by its box or in the list of objects."
+    locked = [object_id for object_id in marked if session.tracks.info(object_id).locked]
+    return f"Object {locked[0]} is locked; unlock it first." if locked else ""

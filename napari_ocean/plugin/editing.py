@@ -1,0 +1,172 @@
+"""What a person does to objects and spans of frames, each as one step that can be undone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from napari_ocean.annotation import edits, interpolate
+from napari_ocean.annotation.history import History
+from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
+from napari_ocean.tracks import Tracks
+
+
+class Editing(ABC):
+    """The editing half of a :class:`~napari_ocean.plugin.session.Session`.
+
+    Frames are ``range(start, stop)``. Each raises a ``TracksError``, and changes nothing, if an
+    object does not exist or is locked.
+    """
+
+    tracks: Tracks
+    history: History
+    view: BoxesView
+    n_frames: int
+    next_object: int
+    next_label: str
+
+    @abstractmethod
+    def _edit(self, label: str) -> AbstractContextManager[None]:
+        """Make one step of what is done inside, after what the person did before, and show it."""
+
+    @abstractmethod
+    def pull(self) -> None:
+        """Take over what a person changed in the layer, and show the rest."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Write what changed in the model to the layer."""
+
+    @abstractmethod
+    def name(self, object_id: int) -> str:
+        """Label and id of an object, as the screen shows them."""
+
+    @abstractmethod
+    def choose_next(self, object_id: int, label: str | None = None) -> None:
+        """Say which object the next drawn box belongs to, and the label of a new one."""
+
+    def undo(self) -> str | None:
+        """Take the newest step back and return its label; None if there is none."""
+        return self._travel(self.history.undo)
+
+    def redo(self) -> str | None:
+        """Make the step undone last again and return its label; None if there is none."""
+        return self._travel(self.history.redo)
+
+    def _travel(self, move: Callable[[], str | None]) -> str | None:
+        if self.view.busy:
+            return None
+        if self.view.touched:
+            self.pull()
+        label = move()
+        self.flush()
+        self.view.prepare_next(self.next_object, self.next_label)
+        return label
+
+    @property
+    def undo_labels(self) -> list[str]:
+        """Labels of the steps that can be undone, the next one first."""
+        return self.history.undo_labels
+
+    @property
+    def redo_labels(self) -> list[str]:
+        """Labels of the steps that can be redone, the next one first."""
+        return self.history.redo_labels
+
+    def set_object(self, object_id: int, **settings: Any) -> None:
+        """Rename, recolour, hide, show, lock or unlock an object: fields of ObjectInfo."""
+        word = {"label": "Rename", "color": "Recolour", "hidden": "Hide or show", "locked": "Lock"}
+        with self._edit(f"{word[next(iter(settings))]} {self.name(object_id)}"):
+            self.tracks.set_object(object_id, **settings)
+
+    def rename(self, object_id: int, label: str) -> None:
+        """Change an object's label."""
+        self.set_object(object_id, label=label)
+
+    def delete_object(self, object_id: int) -> None:
+        """Delete an object with all its boxes and marks."""
+        with self._edit(f"Delete {self.name(object_id)}"):
+            self.tracks.delete_object(object_id)
+        if self.next_object == object_id:
+            self.choose_next(NEW_OBJECT)
+
+    def join(self, keep: int, other: int) -> None:
+        """Merge two objects that are one."""
+        with self._edit(f"Merge {self.name(other)} into {self.name(keep)}"):
+            edits.join(self.tracks, keep, other)
+
+    def split(self, object_id: int, frame: int) -> int:
+        """Give the object's boxes from a frame on to a new object; return its id."""
+        with self._edit(f"Split {self.name(object_id)}"):
+            return edits.split(self.tracks, object_id, frame)
+
+    def end_here(self, object_id: int, frame: int) -> None:
+        """Make a frame the object's last: it is absent from then on."""
+        with self._edit(f"End {self.name(object_id)} here"):
+            edits.end_here(self.tracks, object_id, frame, self.n_frames)
+
+    def start_here(self, object_id: int, frame: int) -> None:
+        """Make a frame the object's first: it is absent before."""
+        with self._edit(f"Start {self.name(object_id)} here"):
+            edits.start_here(self.tracks, object_id, frame)
+
+    def mark_absent(
+        self, object_ids: Iterable[int], start: int, stop: int, *, absent: bool = True
+    ) -> None:
+        """Say that objects are out of view on ``range(start, stop)``, or take that back."""
+        with self._on_each(object_ids, "Mark absent:" if absent else "Not absent:") as ids:
+            for object_id in ids:
+                edits.mark_absent(self.tracks, object_id, start, stop, absent=absent)
+
+    def mark_occluded(
+        self, object_ids: Iterable[int], start: int, stop: int, *, occluded: bool = True
+    ) -> None:
+        """Say that objects are hidden by something where they have boxes, or that they are not."""
+        with self._on_each(object_ids, "Mark occluded:" if occluded else "Not occluded:") as ids:
+            for object_id in ids:
+                edits.mark_occluded(self.tracks, object_id, start, stop, occluded=occluded)
+
+    def mark_fine(
+        self, object_ids: Iterable[int], start: int, stop: int, *, fine: bool = True
+    ) -> None:
+        """Take machine-made boxes for reviewed, or not."""
+        with self._on_each(object_ids, "Mark as fine:" if fine else "Review again:") as ids:
+            for object_id in ids:
+                edits.mark_fine(self.tracks, object_id, start, stop, fine=fine)
+
+    def clear(self, object_ids: Iterable[int], start: int, stop: int) -> None:
+        """Delete machine-made boxes."""
+        with self._on_each(object_ids, "Clear the tracked boxes of") as ids:
+            for object_id in ids:
+                edits.clear(self.tracks, object_id, start, stop)
+
+    def remove(self, object_ids: Iterable[int], frame: int) -> None:
+        """Delete what stands on one frame."""
+        with self._on_each(object_ids, "Delete a box of") as ids:
+            for object_id in ids:
+                self.tracks.remove(object_id, frame)
+
+    def keep(self, object_ids: Iterable[int], frame: int) -> None:
+        """Turn the machine's boxes on a frame into keyframes."""
+        with self._on_each(object_ids, "Keyframe of") as ids:
+            for object_id in ids:
+                box = self.tracks.get(object_id, frame)
+                if box is not None and not box.is_keyframe:
+                    self.tracks.draw(object_id, frame, box.box_xyxy)
+
+    def interpolate(
+        self, object_ids: Iterable[int], start: int, stop: int, curve: Curve = Curve.LINEAR
+    ) -> int:
+        """Interpolate between keyframes and return the number of boxes made."""
+        with self._on_each(object_ids, "Interpolate") as ids:
+            return sum(interpolate.fill(self.tracks, k, start, stop, curve) for k in ids)
+
+    @contextmanager
+    def _on_each(self, object_ids: Iterable[int], what: str) -> Iterator[list[int]]:
+        ids = sorted(object_ids)
+        of = self.name(ids[0]) if len(ids) == 1 else f"{len(ids)} objects"
+        with self._edit(f"{what} {of}"):
+            yield ids

@@ -1,0 +1,78 @@
+"""The two fields that say what is drawn: which object the next box belongs to, and its label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QStringListModel, Qt
+from qtpy.QtWidgets import QCompleter
+
+from napari_ocean.plugin.controls import Controls
+from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.view import NEW_OBJECT
+
+
+class Naming:
+    """Keeps the fields in step with a session, and the session with them.
+
+    Parameters
+    ----------
+    controls : Controls
+    session : callable
+        Returns the session in view, None before there is one.
+    """
+
+    def __init__(self, controls: Controls, session: Callable[[], Session | None]) -> None:
+        self._on = controls
+        self._session = session
+        self._labels = QStringListModel()
+        completer = QCompleter(self._labels)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        controls.label.native.setCompleter(completer)
+        controls.next_object.changed.connect(self._on_next_object)
+        controls.label.native.editingFinished.connect(self._on_label)
+
+    def show(self) -> None:
+        """Offer the objects there are, and show the label."""
+        session = self._session()
+        ids = [] if session is None else session.object_ids
+        names = [(session.name(i), i) for i in ids] if session else []
+        combo = self._on.next_object
+        with combo.changed.blocked():
+            combo.choices = [("new object", NEW_OBJECT), *names]
+            combo.value = NEW_OBJECT if session is None else session.next_object
+        self._labels.setStringList([] if session is None else session.labels())
+        self.show_label()
+
+    def show_label(self) -> None:
+        """Show the label of the selected box's object, or of new ones."""
+        session, object_id = self._session(), self._labelled_object()
+        if session is not None:
+            label = session.next_label if object_id is None else session.tracks.label(object_id)
+            self._on.label.value = label
+
+    def _labelled_object(self) -> int | None:
+        """Object whose label the field shows, None for that of new ones."""
+        session = self._session()
+        if session is None:
+            return None
+        selected = session.selected()
+        return selected.pop() if len(selected) == 1 else (session.next_object or None)
+
+    def _on_label(self) -> None:
+        session, label = self._session(), self._on.label.value.strip()
+        object_id = self._labelled_object()
+        if session is None or not label:
+            return
+        if object_id is None:
+            session.choose_next(session.next_object, label)
+        elif label != session.tracks.label(object_id):
+            session.set_object(object_id, label=label)
+            session.choose_next(session.next_object, label)
+        self.show()
+
+    def _on_next_object(self, object_id: int) -> None:
+        session = self._session()
+        if session is not None:
+            session.choose_next(object_id)
+            self.show_label()

@@ -1,0 +1,136 @@
+"""Offers in the dock what was saved of a clip, when the clip is opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakSet
+
+import numpy as np
+import platformdirs
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_ocean.annotation import sidecar
+from napari_ocean.annotation.sidecar import Place
+from napari_ocean.errors import OceanError
+from napari_ocean.plugin.controls import Controls
+from napari_ocean.plugin.layers import SAME_PX
+from napari_ocean.plugin.saving import clip_of, path_of
+from napari_ocean.plugin.session import Session
+from napari_ocean.tracks import Tracks
+
+_located: WeakSet[Session] = WeakSet()
+"""Sessions that know where they are saved; several widgets may work with one."""
+
+
+def user_folder() -> Path:
+    """Where autosaves go that cannot lie beside their video."""
+    return platformdirs.user_data_path("napari-ocean", appauthor=False) / "annotations"
+
+
+class Recovery:
+    """A bar at the top of the form with two buttons; it is there only when it is needed.
+
+    Parameters
+    ----------
+    controls : Controls
+    on : bool
+        Whether a person wants autosave at all.
+    open_session : callable
+        Returns the session of the image in view, beginning it if there is none.
+    """
+
+    warned = Signal(str)
+    """A sentence for the user."""
+
+    resumed = Signal(dict)
+    """Where the person was, as it was noted."""
+
+    def __init__(
+        self, controls: Controls, *, on: bool, open_session: Callable[[], Session]
+    ) -> None:
+        self._bar = controls.saved
+        self._text = controls.saved_text
+        self._on = on
+        self._open_session = open_session
+        self._looked_at: WeakSet[Image] = WeakSet()
+        self._asked_for: Image | None = None
+        controls.resume.clicked.connect(self.resume)
+        controls.decline.clicked.connect(self.decline)
+
+    def look(self, image: Image) -> None:
+        """See whether there is something to go on with; once for each image."""
+        self._bar.setVisible(self._asked_for is image)
+        if not self._on or image in self._looked_at or any(of.image is image for of in _located):
+            return
+        self._looked_at.add(image)
+        try:
+            place = sidecar.locate(path_of(image), clip_of(image), user_folder())
+        except OceanError as error:
+            self.warned.emit(str(error))
+            return
+        if place.problem:
+            self.warned.emit(place.problem)
+        if place.saved is not None and place.saved.tracks.object_ids:
+            self._ask(image, place)
+
+    def begin(self, session: Session) -> None:
+        """Have a session autosaved from now on.
+
+        If the layer shows nothing but what was saved, the person has only closed the window in
+        between, and goes on without being asked.
+        """
+        session.saving = self._on
+        if not self._on or session in _located:
+            return
+        _located.add(session)
+        try:
+            place = session.find_saved(user_folder())
+        except OceanError as error:
+            self.warned.emit(str(error))
+            return
+        session.changed.connect(self._withdraw)
+        if place.saved is not None and _holds(place.saved.tracks, session.tracks):
+            session.resume()
+
+    def resume(self) -> None:
+        """Go on where the person was."""
+        self._answer(lambda session: self.resumed.emit(session.resume()))
+
+    def decline(self) -> None:
+        """Begin anew; what was saved is kept under another name."""
+        self._answer(lambda session: session.decline())
+
+    def _ask(self, image: Image, place: Place) -> None:
+        saved = place.saved
+        if saved is not None:
+            n_objects, n_boxes = len(saved.tracks.object_ids), len(saved.tracks)
+            word = "object" if n_objects == 1 else "objects"
+            self._text.setText(
+                f"There is earlier work on this video: {n_boxes} boxes of {n_objects} {word}."
+            )
+            self._text.setToolTip(str(place.path))
+            self._asked_for = image
+            self._bar.show()
+
+    def _answer(self, act: Callable[[Session], object]) -> None:
+        try:
+            act(self._open_session())
+        except OceanError as error:
+            self.warned.emit(str(error))
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Ask no longer: what was saved is in use, or set aside by the first change."""
+        self._asked_for = None
+        self._bar.hide()
+
+
+def _holds(saved: Tracks, shown: Tracks) -> bool:
+    """Whether there are boxes on the screen, and all of them were saved."""
+    for row in shown.rows():
+        known = saved.get(row.object_id, row.frame) if row.object_id in saved.object_ids else None
+        if known is None or not np.allclose(known.box_xyxy, row.box.box_xyxy, atol=SAME_PX):
+            return False
+    return len(shown) > 0

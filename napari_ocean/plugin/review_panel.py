@@ -1,0 +1,168 @@
+"""The review queue: frames that a person should look at, the most doubtful first.
+
+Flags in, signals out; it knows nothing of tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ocean.annotation.review import Flag
+from napari_ocean.plugin.keys import tip
+
+SHOWN = 100
+"""Flags that the list shows; the others come up as these are dealt with."""
+
+LINK = "#2f7de1"
+"""Colour of links, readable on dark and on light."""
+
+CLEAR = "Nothing to review: every frame was found with a good score, drawn by you or marked fine."
+
+
+class ReviewPanel(QWidget):
+    """What is left to review, the list of flags, and what to do with the one in view.
+
+    Attributes
+    ----------
+    go : Signal(object)
+        :class:`~napari_ocean.annotation.review.Flag` that a person chose.
+    asked : Signal(str)
+        Command: ``previous_flag``, ``fine`` or ``next_flag``.
+    suggested : Signal(int, int)
+        Object and frame of a suggested correction that a person chose.
+    """
+
+    go = Signal(object)
+    asked = Signal(str)
+    suggested = Signal(int, int)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("review")
+        self.left = QLabel(CLEAR)
+        self.left.setObjectName("review_left")
+        self.left.setWordWrap(True)
+        self.suggestions = QLabel()
+        self.suggestions.setObjectName("review_suggestions")
+        self.suggestions.setWordWrap(True)
+        self.suggestions.setToolTip("Frames where correcting the box would mend most.")
+        self.suggestions.linkActivated.connect(self._on_link)
+        self.list = QListWidget()
+        self.list.setObjectName("review_list")
+        self.list.setFixedHeight(120)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.itemClicked.connect(self._on_clicked)
+        self.list.itemActivated.connect(self._on_clicked)
+        self.previous_flag = self._button("previous_flag", "◀ Previous", "Go to the flag before")
+        self.fine = self._button("fine", "✓ Fine", "The boxes flagged here are good; go on")
+        self.next_flag = self._button("next_flag", "Next ▶", "Go to the next flagged frame")
+        row = QWidget()
+        buttons = QHBoxLayout(row)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons.setSpacing(4)
+        for button in (self.previous_flag, self.fine, self.next_flag):
+            buttons.addWidget(button, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        for part in (self.left, row, self.list, self.suggestions):
+            layout.addWidget(part)
+        self.show_flags([], {}, {})
+
+    def _button(self, name: str, text: str, what: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName(f"review_{name}")
+        button.setToolTip(tip(what, name))
+        button.clicked.connect(lambda: self.asked.emit(name))
+        return button
+
+    def show_flags(
+        self,
+        flags: Sequence[Flag],
+        names: Mapping[int, str],
+        helpful: Mapping[int, Sequence[int]],
+    ) -> None:
+        """Show what is left.
+
+        Parameters
+        ----------
+        flags : sequence of Flag
+            In the order of the queue.
+        names : mapping of int to str
+            What each object is called.
+        helpful : mapping of int to sequence of int
+            Frames to correct first, of the object in view.
+        """
+        frames = sum(flag.stop - flag.start for flag in flags)
+        self.left.setText(
+            f"<b>{len(flags)}</b> left to review ({frames} frames)" if flags else CLEAR
+        )
+        self.list.setVisible(bool(flags))
+        self.list.clear()
+        for flag in flags[:SHOWN]:
+            item = QListWidgetItem(_line(flag, names))
+            item.setData(Qt.ItemDataRole.UserRole, flag)
+            item.setToolTip(f"Frames {flag.start} to {flag.stop - 1}, risk {flag.risk:.2f}")
+            self.list.addItem(item)
+        if len(flags) > SHOWN:
+            more = QListWidgetItem(f"and {len(flags) - SHOWN} more")
+            more.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.list.addItem(more)
+        links = [
+            f"<a style='color:{LINK}' href='{object_id}:{frame}'>{frame}</a>"
+            for object_id, of in helpful.items()
+            for frame in of
+        ]
+        self.suggestions.setText(f"Correct first: {', '.join(links)}")
+        self.suggestions.setVisible(bool(links))
+        for button in (self.previous_flag, self.fine, self.next_flag):
+            button.setEnabled(bool(flags))
+            name = button.objectName().removeprefix("review_")
+            button.setToolTip(
+                tip(_WHAT[name], name) if flags else "There is nothing left to review."
+            )
+
+    def mark(self, flag: Flag | None) -> None:
+        """Mark the line of the flag that is in view."""
+        self.list.setCurrentRow(-1)
+        for row in range(self.list.count()):
+            item = self.list.item(row)
+            if item is not None and flag is not None:
+                of = item.data(Qt.ItemDataRole.UserRole)
+                if of is not None and of[:2] == flag[:2]:
+                    self.list.setCurrentRow(row)
+                    return
+
+    def _on_clicked(self, item: QListWidgetItem) -> None:
+        flag = item.data(Qt.ItemDataRole.UserRole)
+        if flag is not None:
+            self.go.emit(Flag(*flag))
+
+    def _on_link(self, target: str) -> None:
+        object_id, _, frame = target.partition(":")
+        self.suggested.emit(int(object_id), int(frame))
+
+
+_WHAT = {
+    "previous_flag": "Go to the flagged frame before",
+    "fine": "The boxes flagged here are good; go to the next",
+    "next_flag": "Go to the next flagged frame",
+}
+
+
+def _line(flag: Flag, names: Mapping[int, str]) -> str:
+    last = flag.stop - 1
+    where = f"{flag.start}-{last}" if last > flag.start else str(flag.start)
+    return f"{where}  {names.get(flag.object_id, str(flag.object_id))}: {flag.sign}"

@@ -1,0 +1,108 @@
+"""The autosave of an image layer: where it lies, when it begins, what is there to resume.
+
+It begins with the first change, in the place that :meth:`Saving.find` has found; without that call
+nothing is ever written. A saved annotation that the person has neither resumed nor declined by
+then is set aside under another name, never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+
+from napari_ocean.annotation import sidecar
+from napari_ocean.annotation.sidecar import Autosave, Clip, Place
+from napari_ocean.plugin import layers
+from napari_ocean.tracks import Change, Tracks
+
+
+class Saving:
+    """Keeps one annotation safe.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        The clip.
+
+    Attributes
+    ----------
+    on : bool
+        Whether changes are saved; a person may switch it off.
+    place : Place or None
+        Where the autosave lies or shall lie; None before :meth:`find`.
+    """
+
+    def __init__(self, image: Image) -> None:
+        self.on = True
+        self.place: Place | None = None
+        self._image = image
+        self._clip: Clip | None = None
+        self._autosave: Autosave | None = None
+
+    def find(self, user_folder: Path) -> Place:
+        """Look for the autosave of the clip; it raises a ``FormatError`` if the clip is gone."""
+        path = path_of(self._image)
+        self._clip = clip_of(self._image)
+        self.place = sidecar.locate(path, self._clip, user_folder)
+        return self.place
+
+    def decline(self) -> Path | None:
+        """Set what was saved aside and return its new name; None if there was nothing."""
+        if self.place is None or self.place.saved is None:
+            return None
+        aside = sidecar.set_aside(self.place.path)
+        self.place = self.place._replace(saved=None)
+        return aside
+
+    def take(self) -> sidecar.Saved | None:
+        """Take what is there to resume, once: it is the annotation's own file from now on."""
+        if self.place is None or self.place.saved is None:
+            return None
+        saved = self.place.saved
+        self.place = self.place._replace(saved=None)
+        return saved
+
+    def append(self, changes: Sequence[Change], tracks: Tracks, where: dict[str, Any]) -> None:
+        """Keep some changes just made to `tracks`, and where the person is."""
+        if not self.on or self.place is None or self._clip is None:
+            return
+        if self._autosave is None:
+            self.decline()
+            self._autosave = Autosave(self.place.path, self._clip, tracks, where)
+        else:
+            self._autosave.append(changes)
+            self._autosave.note(where)
+
+    def note(self, where: dict[str, Any]) -> None:
+        """Keep where the person is, if anything is saved at all."""
+        if self._autosave is not None and self.on:
+            self._autosave.note(where)
+
+    def close(self) -> None:
+        """Write one whole file."""
+        autosave, self._autosave = self._autosave, None
+        if autosave is not None and self.on:
+            autosave.close()
+
+
+def path_of(image: Image) -> Path | None:
+    """File or folder that an image layer was read from, None where there is none (any more)."""
+    path = getattr(image.source, "path", None)
+    return Path(path) if path and Path(path).exists() else None
+
+
+def clip_of(image: Image) -> Clip:
+    """What identifies the clip of an image layer."""
+    path, frames = path_of(image), layers.n_frames(image)
+    if path is not None:
+        digest = sidecar.digest_file(path)
+    else:
+        data = image.data[0] if image.multiscale else image.data
+        first: list[Any] = [slice(None)] * layers.time_axis(image) + [0]
+        digest = sidecar.digest_pixels(np.asarray(data[tuple(first)]))
+    height, width = layers.frame_hw(image)
+    return Clip(digest=digest, n_frames=frames, height=height, width=width)

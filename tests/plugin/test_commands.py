@@ -1,0 +1,201 @@
+"""What keys and panels do to an annotation, in a real viewer: marks, review, undo, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from napari_ocean.plugin.commands import around
+from napari_ocean.plugin.widget import OceanWidget
+from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State
+from tests.plugin.conftest import N_FRAMES, Desk
+
+ELSEWHERE = np.array([200.0, 100, 240, 140])
+
+
+def press(desk: Desk, key: str) -> None:
+    desk.viewer.window._qt_viewer._key_map_handler.press_key(key)
+    desk.qtbot.wait(60)
+
+
+def find(desk: Desk, scores: list[float], first: int = 1) -> None:
+    """Have the machine find object 1 where it stands, with these scores."""
+    session = desk.widget.session
+    box = session.tracks.get(1, 0).box_xyxy
+    session.record(
+        [
+            ObjectPrediction(
+                object_id=1, frame=first + k, box_xyxy=box, score=score, state=State.FOUND
+            )
+            for k, score in enumerate(scores)
+        ]
+    )
+    session.flush()
+    desk.qtbot.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("keyframes", "frame", "want"),
+    [
+        ([2, 8], 5, (2, 8)),
+        ([2, 8], 2, (2, 8)),
+        ([2, 8], 8, (2, 8)),
+        ([2, 8, 9], 8, (8, 9)),
+        ([2, 8], 1, None),
+        ([2, 8], 9, None),
+        ([2], 2, None),
+        ([], 0, None),
+    ],
+)
+def test_the_stretch_around_a_frame(
+    keyframes: list[int], frame: int, want: tuple[int, int] | None
+) -> None:
+    assert around(keyframes, frame) == want
+
+
+def test_marks_by_key_and_back_by_undo(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 5)
+    tracks, on = desk.widget.session.tracks, desk.widget.controls
+    desk.go_to(3)
+    press(desk, "O")
+    assert tracks.cell(1, 3) is ABSENT
+    assert on.absent.text() == "In view"
+    assert "Mark absent: object 1" in on.undo.toolTip()
+    press(desk, "Ctrl+Z")
+    assert tracks.get(1, 3).score == 0.9
+    press(desk, "Shift+O")
+    assert tracks.get(1, 3).occluded
+    press(desk, "K")
+    assert tracks.get(1, 3).source is Source.CORRECTED
+    assert not on.keyframe.isEnabled()
+    assert "yours already" in on.keyframe.toolTip()
+    press(desk, "]")
+    assert (tracks.frames(1), tracks.absent_spans(1)) == ([0, 1, 2, 3], [range(4, N_FRAMES)])
+    press(desk, "Ctrl+Z")
+    assert tracks.frames(1) == [0, 1, 2, 3, 4, 5]
+    assert "Redo: End object 1 here" in on.redo.toolTip()
+    assert desk.errors == []
+
+
+def test_review_by_key_from_flag_to_flag(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9, 0.9, 0.2, 0.2, 0.9, 0.9, 0.1, 0.9])
+    panel, frame = desk.widget.controls.review, lambda: desk.widget.frame
+    assert "<b>2</b> left" in panel.left.text()
+    press(desk, "N")
+    assert frame() in (3, 4)
+    assert desk.widget.chosen == [1]
+    press(desk, "M")
+    assert frame() == 7
+    assert "<b>1</b> left" in panel.left.text()
+    assert desk.widget.session.tracks.get(1, 4).fine
+    press(desk, "M")
+    assert "Nothing to review" in panel.left.text()
+    press(desk, "Ctrl+Z")
+    assert "<b>1</b> left" in panel.left.text()
+
+
+def test_interpolation_between_two_boxes(desk: Desk) -> None:
+    desk.draw(0, ELSEWHERE)
+    desk.widget.controls.next_object.value = 1
+    desk.draw(10, ELSEWHERE - 20)
+    desk.go_to(15)
+    press(desk, "Shift+J")
+    assert "between two boxes" in desk.errors[0]
+    assert not desk.widget.controls.interpolate.isEnabled()
+    desk.go_to(4)
+    desk.qtbot.wait(60)
+    desk.press("interpolate")
+    tracks = desk.widget.session.tracks
+    assert tracks.frames(1) == list(range(11))
+    assert_allclose(tracks.get(1, 5).box_xyxy, ELSEWHERE - 10, atol=0.01)
+    press(desk, ".")
+    assert desk.widget.frame == 10
+    press(desk, ",")
+    assert desk.widget.frame == 0
+
+
+def test_the_objects_list_edits_the_annotation(desk: Desk) -> None:
+    desk.draw(0)
+    desk.draw(3, ELSEWHERE)
+    on, session = desk.widget.controls, desk.widget.session
+    on.objects.edited.emit(2, {"label": "owl", "color": "#123456"})
+    assert (session.tracks.label(2), session.color(2)) == ("owl", "#123456")
+    desk.go_to(0)
+    press(desk, "O")
+    assert "Select an object first" in desk.errors[0]
+    on.objects.asked.emit("join", [1, 2])
+    assert (session.tracks.object_ids, session.tracks.frames(1)) == ([1], [0, 3])
+    desk.go_to(2)
+    on.objects.asked.emit("split", [1])
+    assert session.tracks.frames(3) == [3]
+    on.objects.asked.emit("delete", [1])
+    assert session.tracks.object_ids == [3]
+    session.set_object(3, locked=True)
+    on.objects.asked.emit("delete", [3])
+    assert "locked" in desk.errors[-1]
+
+
+def test_the_strip_leads_to_a_frame(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget.controls.strip.clicked.emit(12, 1)
+    assert desk.widget.frame == 12
+    assert desk.widget.chosen == [1]
+
+
+def test_earlier_work_is_offered_and_resumed(
+    desk: Desk, open_desk: Callable[..., Desk], make_napari_viewer: Any
+) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 5)
+    desk.go_to(2)
+    press(desk, "O")
+    desk.widget.shut_down()
+    again = open_desk()
+    on = again.widget.controls
+    assert not on.saved.isHidden()
+    assert "5 boxes of 1 object" in on.saved_text.text()
+    on.resume.click()
+    assert on.saved.isHidden()
+    assert again.widget.session.tracks.frames(1) == [0, 1, 3, 4, 5]
+    assert again.widget.session.tracks.cell(1, 2) is ABSENT
+    assert sorted(again.shown()) == [(1, k) for k in (0, 1, 3, 4, 5)]
+
+
+def test_closing_and_opening_the_widget_needs_no_question(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 5)
+    desk.go_to(2)
+    press(desk, "O")
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    again = OceanWidget(desk.viewer)
+    assert again.controls.saved.isHidden()
+    assert again.session.tracks.cell(1, 2) is ABSENT
+    again.shut_down()
+
+
+def test_letters_pressed_on_a_list_are_commands(desk: Desk) -> None:
+    desk.viewer.show()
+    asked: list[str] = []
+    desk.widget._shortcuts.run = asked.append
+    desk.qtbot.keyClick(desk.widget.controls.next_object.native, "n")
+    desk.qtbot.keyClick(desk.widget.controls.objects.list, "k")
+    assert asked == ["next_flag", "keyframe"]
+    desk.qtbot.keyClick(desk.widget.controls.label.native, "k")
+    assert asked == ["next_flag", "keyframe"]
+
+
+def test_every_disabled_button_says_why(desk: Desk) -> None:
+    desk.viewer.layers.clear()
+    on = desk.widget.controls
+    for name in ("draw", "forward", "backward", "both", "to_keyframe"):
+        assert "Open a video" in getattr(on, name).toolTip()
+    for name in ("keyframe", "absent", "occluded", "between", "interpolate"):
+        assert "There is no box yet" in getattr(on, name).toolTip()
+    for name in ("undo", "redo"):
+        assert f"There is nothing to {name}" in getattr(on, name).toolTip()

@@ -1,0 +1,156 @@
+"""Autosave and resume of an image layer's annotation, also after a kill -9; without a window."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from napari.layers._source import layer_source
+from numpy.testing import assert_allclose
+
+from napari_ocean.plugin.saving import path_of
+from napari_ocean.plugin.session import Session
+from tests.plugin.hands import assert_in_step, box, change, draw, track
+
+PIXELS = np.arange(30 * 60 * 80, dtype=np.uint8).reshape(30, 60, 80)
+
+
+def opened(folder: Path) -> Session:
+    session = Session(Image(PIXELS, name="clip"))
+    assert session.find_saved(folder).problem is None
+    return session
+
+
+def rows(session: Session) -> list[tuple[int, int, str, str]]:
+    return [(r.object_id, r.frame, r.label, r.box.source.value) for r in session.tracks.rows()]
+
+
+def work(session: Session) -> None:
+    """A little of everything; the last change is a moved box on frame 7."""
+    session.choose_next(0, "dog")
+    draw(session, 0, box(10))
+    draw(session, 2, box(40))
+    track(session, 1, range(12))
+    session.mark_absent([1], 9, 11)
+    session.set_object(2, color="#102030")
+    session.rename(2, "cat")
+    session.delete_object(2)
+    session.undo()
+    session.show_frame(7)
+    row = session.view.rows.index((1, 7))
+    change(session, row, (0, 2, 3))
+    session.pull()
+
+
+def test_nothing_is_written_without_a_place_or_a_change(tmp_path: Path) -> None:
+    work(Session(Image(PIXELS)))
+    opened(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_is_there_again_after_closing(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    work(first)
+    first.show_frame(21)
+    first.close()
+    again = opened(tmp_path)
+    assert rows(again) == []
+    assert again.resume() == {"frame": 21, "label": "dog"}
+    assert rows(again) == rows(first)
+    assert again.tracks.absent_spans(1) == [range(9, 11)]
+    assert again.tracks.info(2) == first.tracks.info(2)
+    assert again.next_label == "dog"
+    assert_in_step(again)
+    assert again.resume() == {}
+    draw(again, 20, box(30))
+    assert again.undo_labels == ["Draw dog"]
+    again.close()
+    last = opened(tmp_path)
+    last.resume()
+    assert len(last.tracks) == len(first.tracks) + 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.plugin.test_saving import opened, work
+session = opened(Path(sys.argv[1]))
+work(session)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_costs_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    same = Session(Image(PIXELS))
+    work(same)
+    again = opened(tmp_path)
+    assert again.resume()["frame"] == 7
+    assert rows(again) == rows(same)
+    for row in same.tracks.rows():
+        kept = again.tracks.get(row.object_id, row.frame)
+        assert_allclose(kept.box_xyxy, row.box.box_xyxy)
+    assert again.tracks.keyframes(1) == [0, 7]
+    assert_in_step(again)
+
+
+@pytest.mark.parametrize("answer", ["declined", "none"])
+def test_what_is_not_resumed_is_kept(tmp_path: Path, answer: str) -> None:
+    first = opened(tmp_path)
+    work(first)
+    first.close()
+    again = opened(tmp_path)
+    if answer == "declined":
+        again.decline()
+    draw(again, 0, box(20))
+    again.close()
+    old = [path for path in tmp_path.iterdir() if ".old-1" in path.name]
+    assert len(old) == 1
+    fresh = opened(tmp_path)
+    fresh.resume()
+    assert len(fresh.tracks) == 1
+    os.replace(old[0], fresh._saving.place.path)
+    back = opened(tmp_path)
+    back.resume()
+    assert rows(back) == rows(first)
+
+
+def test_switched_off_it_writes_nothing(tmp_path: Path) -> None:
+    session = opened(tmp_path)
+    session.saving = False
+    work(session)
+    session.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_costs_no_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    session = opened(tmp_path / "file")
+    (problem,) = draw(session, 0, box(10)) + draw(session, 1, box(10))
+    assert len(session.tracks) == 2
+    assert "Save your boxes by hand" in problem
+
+
+def test_a_clip_from_a_file_is_saved_beside_it(tmp_path: Path) -> None:
+    video, user = tmp_path / "clips" / "clip.npy", tmp_path / "user"
+    video.parent.mkdir()
+    np.save(video, PIXELS)
+    with layer_source(path=str(video)):
+        image = Image(PIXELS)
+    assert path_of(image) == video
+    session = Session(image)
+    session.find_saved(user)
+    draw(session, 0, box(10))
+    session.close()
+    assert [path.name for path in video.parent.iterdir() if path != video] == [
+        "clip.npy.ocean.json"
+    ]
+    assert not user.exists()

@@ -1,0 +1,156 @@
+"""An annotation too large for a layer, which then holds the frame on the screen only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from numpy.testing import assert_allclose
+
+from napari_ocean.plugin import sessions
+from napari_ocean.plugin.session import Left, Session
+from napari_ocean.plugin.view import CROWD, WHOLE
+from napari_ocean.tracks import Source, TrackBox, Tracks
+from tests.plugin.hands import assert_in_step, box, change, draw, found, row_of
+
+N_FRAMES = 300
+KEYS_3 = [(1, 3), (2, 3)]
+
+
+@pytest.fixture
+def image() -> Image:
+    return Image(np.zeros((N_FRAMES, 60, 80), np.uint8), name="clip")
+
+
+def large() -> Tracks:
+    tracks = Tracks()
+    for x in (5, 45):
+        object_id = tracks.add_object()
+        for frame in range(N_FRAMES):
+            source = Source.TRACKED if frame else Source.DRAWN
+            tracks.put(object_id, frame, TrackBox(box(x + frame % 7), source=source))
+    assert len(tracks) > WHOLE
+    return tracks
+
+
+@pytest.fixture
+def session(image: Image) -> Session:
+    return Session(image, left=Left(large(), {}))
+
+
+def test_the_layer_holds_the_frame_shown(session: Session) -> None:
+    for frame in (0, 3, 299, 3):
+        session.show_frame(frame)
+        assert session.view.rows == [(1, frame), (2, frame)]
+        shown = session.view.read()
+        assert shown.frames.tolist() == [frame] * 2
+        assert_allclose(shown.boxes_xyxy, [box(5 + frame % 7), box(45 + frame % 7)], atol=1e-3)
+    assert len(session.tracks) == 2 * N_FRAMES
+    assert session.undo_labels == []
+
+
+def test_edits_are_kept_when_the_person_moves_along_at_once(session: Session) -> None:
+    session.show_frame(3)
+    change(session, row_of(session, 1, 3), (0, 5, 5))
+    session.show_frame(4)
+    session.layer.remove([row_of(session, 2, 4)])
+    session.show_frame(5)
+    assert session.tracks.keyframes(1) == [0, 3]
+    assert 4 not in session.tracks.frames(2)
+    assert session.undo_labels == ["Delete 1 box of object 2", "Move object 1"]
+    session.undo()
+    session.undo()
+    session.show_frame(3)
+    assert_allclose(session.view.read().boxes_xyxy[0], box(8), atol=1e-3)
+
+
+def test_a_box_drawn_on_another_frame_is_taken_and_leaves_the_layer(session: Session) -> None:
+    draw(session, 7, box(20, 40))
+    assert session.tracks.keyframes(3) == [7]
+    assert session.view.rows == [(1, 0), (2, 0)]
+    session.show_frame(7)
+    assert (3, 7) in session.view.rows
+
+
+def test_a_run_shows_its_boxes_on_the_frame_shown_only(session: Session) -> None:
+    session.show_frame(3)
+    session.record([found(1, frame, box(30)) for frame in range(1, 50)])
+    session.flush()
+    assert sorted(session.view.rows) == KEYS_3
+    rows = session.view.read().boxes_xyxy
+    assert_allclose(rows[session.view.rows.index((1, 3))], box(30), atol=1e-3)
+
+
+def test_the_selection_goes_with_the_object(session: Session) -> None:
+    session.show_frame(3)
+    session.select([2])
+    session.show_frame(8)
+    assert session.selected(8) == {2}
+
+
+def test_the_layer_shrinks_and_grows_with_the_annotation(image: Image) -> None:
+    session = Session(image)
+    draw(session, 0, box(10), box(40))
+    for object_id in (1, 2):
+        session.record([found(object_id, k, box(20)) for k in range(1, N_FRAMES)], label="Track")
+        session.flush()
+    assert session.view.rows == [(1, 0), (2, 0)]
+    session.undo()
+    assert session.layer.nshapes == len(session.tracks) == N_FRAMES + 1
+    assert_in_step(session)
+    session.redo()
+    assert session.layer.nshapes == 2
+
+
+def test_a_crowd_has_no_labels(image: Image) -> None:
+    tracks = large()
+    for _ in range(CROWD):
+        tracks.put(tracks.add_object(), 9, TrackBox(box(20)))
+    session = Session(image, left=Left(tracks, {}))
+    shown = []
+    for frame in (8, 9, 10):
+        session.show_frame(frame)
+        shown.append((session.layer.nshapes, session.layer.text.visible))
+    assert shown == [(2, True), (CROWD + 2, False), (2, True)]
+
+
+def test_nothing_is_torn_from_a_hand_when_the_frame_changes(session: Session) -> None:
+    session.layer._is_creating = True
+    session.show_frame(9)
+    assert session.view.rows == [(1, 0), (2, 0)]
+    session.layer._is_creating = False
+    session.flush()
+    assert session.view.rows == [(1, 9), (2, 9)]
+
+
+def test_the_layer_goes_with_a_viewer() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_layer(Image(np.zeros((N_FRAMES, 60, 80), np.uint8), scale=(0.5, 1, 1)))
+    session = Session(image, left=Left(large(), {}))
+    viewer.add_layer(session.layer)
+    session.follow(viewer.dims)
+    viewer.dims.set_current_step(0, 12)
+    assert session.frame == 12
+    assert list(session.layer._view_indices) == [0, 1]
+    session.unfollow()
+    viewer.dims.set_current_step(0, 13)
+    assert session.view.rows == [(1, 12), (2, 12)]
+
+
+def test_the_whole_annotation_outlives_a_session(image: Image) -> None:
+    first = sessions.join(image)
+    first.resume()
+    draw(first, 0, box(10), box(40))
+    for object_id in (1, 2):
+        first.record([found(object_id, k, box(20)) for k in range(1, N_FRAMES)])
+        first.flush()
+    first.mark_absent([1], 100, 110)
+    layer = first.layer
+    sessions.leave(first)
+    layer.remove([0])  # with no session about
+    again = sessions.join(image, layer)
+    assert len(again.tracks) == 2 * N_FRAMES - 10 - 1
+    assert again.tracks.absent_spans(1) == [range(100, 110)]
+    assert again.undo_labels == ["Delete 1 box of object 1"]
+    sessions.leave(again)
