@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
 
+HELD = "Held. Correct what you like, then let it go on."
+
 ACTIVITY_MS = 300
 """How often napari's activity dock is brought up to date."""
 
@@ -127,7 +129,7 @@ class Runner:
             run.pause()
         self._controls.show_held(run.paused)
         if run.paused:
-            self.told.emit("Held. Correct what you like, then let it go on.")
+            self.told.emit(HELD)
 
     def abandon(self) -> None:
         """End the run without listening any longer."""
@@ -158,7 +160,7 @@ class Runner:
             return
         bar.setRange(0, batch.total)
         bar.setValue(batch.done)
-        self.told.emit(run.progress_text(batch))
+        self.told.emit(HELD if run.paused else run.progress_text(batch))
         if self.in_hand():
             run.follow = False  # another frame would tear the shape out of the person's hand
         elif run.follow and batch.predictions:

@@ -215,7 +215,7 @@ def _layer(clip: DemoClip) -> Work:
                     state=State.FOUND,
                 )
             )
-        view.replace(keys)
+        view.update(keys)
 
     return write
 

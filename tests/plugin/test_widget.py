@@ -143,6 +143,82 @@ def test_stop_keeps_what_was_found(desk: Desk) -> None:
     assert desk.frames(1, "drawn") == [0]
 
 
+@pytest.mark.usefixtures("slow")
+def test_hold_and_go_on(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.press("pause")
+    desk.qtbot.wait(800)  # the frame in work is handed over
+    count = desk.boxes.nshapes
+    desk.qtbot.wait(500)
+    assert desk.boxes.nshapes == count < N_FRAMES
+    assert desk.widget.running
+    assert "Held" in desk.widget.controls.status.text()
+    assert "Go on" in desk.widget.controls.pause.text()
+    assert "Stop the run first" in desk.widget.controls.undo.toolTip()
+    desk.press("pause")
+    desk.wait()
+    assert desk.frames(1) == ALL
+
+
+def test_between_two_boxes_the_runs_from_both_sides_are_fused(desk: Desk) -> None:
+    desk.draw(2)
+    desk.widget.controls.next_object.value = 1
+    desk.draw(12)
+    desk.go_to(7)
+    desk.qtbot.wait(60)
+    desk.track("between")
+    assert desk.errors == []
+    assert desk.frames(1) == ALL[2:13]
+    assert desk.frames(1, "drawn") == [2, 12]
+    found = np.array([desk.shown()[1, frame] for frame in range(2, 13)])
+    assert boxes.iou(found, desk.clip.truth_xyxy[2:13]).mean() > 0.5
+
+
+def test_a_run_can_be_undone_and_done_again(desk: Desk) -> None:
+    on = desk.widget.controls
+    on.at_most.value = 3
+    desk.draw(5)
+    desk.track("both")
+    assert desk.frames(1) == ALL[2:9]
+    assert "Undo: Track object 1" in on.undo.toolTip()
+    on.undo.click()
+    assert desk.frames(1) == [5]
+    on.redo.click()
+    assert desk.frames(1) == ALL[2:9]
+
+
+@pytest.mark.usefixtures("slow")
+def test_batches_do_not_pile_up_in_the_activity_dock(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtTest import QTest
+
+    from napari_ocean.plugin import runner
+
+    class SlowBar:
+        depth = deepest = n = 0
+
+        def __init__(self, **_: Any) -> None: ...
+
+        def update(self, step: int) -> None:
+            SlowBar.n += step
+            SlowBar.depth += 1
+            SlowBar.deepest = max(SlowBar.deepest, SlowBar.depth)
+            QTest.qWait(700)  # as napari does, it lets other events in
+            SlowBar.depth -= 1
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(runner, "progress", SlowBar)
+    desk.draw(0)
+    desk.track("forward")
+    desk.qtbot.waitUntil(lambda: SlowBar.depth == 0, timeout=10_000)
+    assert SlowBar.deepest == 1
+    assert "Done" in desk.widget.controls.status.text()
+
+
 ELSEWHERE = np.array([200.0, 100, 240, 140])
 """Where no animal is."""
 
