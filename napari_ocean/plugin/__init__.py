@@ -3,9 +3,13 @@
 Without Qt: ``layers.py`` reads and makes layers; ``session.py`` keeps an annotation and its layer
 in step, with ``view.py`` as the layer's side and ``prompts.py`` for layers of the user's own;
 ``sessions.py`` says which session an image has, ``plan.py`` what a press on Track means.
-With Qt: ``worker.py`` tracks in a thread, ``run.py`` is one such run, ``controls.py`` the form,
-``export.py`` the file dialog and ``widget.py`` what the form does. ``reader.py`` and ``sample.py``
-are napari's way to videos and to the demo clip.
+With Qt: ``widget.py`` puts everything together: the sessions of a viewer (``held.py``), the runs
+(``runner.py``; ``run.py`` is one of them, ``worker.py`` its thread), what the commands do
+(``commands.py``), how they are reached from the keyboard (``keys.py``), and the offer to resume
+(``recovery.py``). The form is ``controls.py`` with ``choices.py`` and ``naming.py``; its panels
+know plain data only (``strip.py``, ``objects.py``, ``review_panel.py``) and are filled by
+``dashboard.py``. ``export.py`` is the file dialog, ``preferences.py`` what napari keeps for us.
+``reader.py`` and ``sample.py`` are napari's way to videos and to the demo clip.
 """
 
 from __future__ import annotations

@@ -341,6 +341,7 @@ class OceanWidget(QWidget):
             (own[name] if name in own else getattr(self._commands, name))()
         except OceanError as error:
             self._fail(error)
+        self._show_history()
 
     def _fail(self, error: OceanError) -> None:
         show_error(str(error))
@@ -385,7 +386,6 @@ class OceanWidget(QWidget):
             self._runner.start(session, legs, load)
         except OceanError as error:
             self._fail(error)
-        self._show_history()
 
     def _prepare(self, session: Session) -> None:
         """Take over what was drawn up to now."""
