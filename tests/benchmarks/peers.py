@@ -75,5 +75,5 @@ def _specs(args: argparse.Namespace) -> tuple[dict[str, TrackerSpec], list[str]]
         else:
             specs[name] = spec
     specs.pop("static")
-    specs["ocean-online-off"] = replace(specs["ocean"], online="off")
+    specs["ocean-off"] = replace(specs["ocean"], online="off")
     return specs, missing

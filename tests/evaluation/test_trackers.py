@@ -25,7 +25,7 @@ def test_a_spec_survives_pickle_and_json() -> None:
     assert TrackerSpec(**{**again, "without": tuple(again["without"])}) == spec
     assert spec.label == "ocean-without-aware-without-dilation"
     assert TrackerSpec(name="csrt").label == "csrt"
-    assert TrackerSpec(online="off").label == "ocean-online-off"
+    assert TrackerSpec(online="off").label == "ocean-off"
 
 
 def test_the_online_update_is_as_the_spec_says() -> None:
