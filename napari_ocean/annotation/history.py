@@ -87,7 +87,7 @@ class History:
         self._open = {}
         try:
             yield
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave all of the step or nothing of it
             self._move([_inverse(change) for change in self._take_open()])
             raise
         changes = self._take_open()

@@ -18,6 +18,7 @@ from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.evaluation.protocols import Session, Start
+from napari_ocean.evaluation.report import table
 from napari_ocean.evaluation.trackers import TrackerSpec, make
 from napari_ocean.video import FrameSource
 
@@ -377,7 +378,7 @@ def as_markdown(efforts: Sequence[Effort]) -> str:
             ]
             for label, of in by_label.items()
         ]
-        parts += [f"Every frame at an overlap of {bound:g} or more:", _table(head, rows)]
+        parts += [f"Every frame at an overlap of {bound:g} or more:", table(head, rows)]
         drawn = {(e.sequence, e.label): e for e in efforts if e.bound == bound}
         sequences = list(dict.fromkeys(sequence for sequence, _ in drawn))
         rows = [
@@ -388,7 +389,7 @@ def as_markdown(efforts: Sequence[Effort]) -> str:
             ]
             for name in sequences
         ]
-        parts.append(_table(["drawn boxes", "frames", *labels], rows))
+        parts.append(table(["drawn boxes", "frames", *labels], rows))
     return "\n\n".join(parts)
 
 
@@ -405,8 +406,3 @@ def _totals(efforts: Sequence[Effort]) -> dict[float, dict[str, Total]]:
         }
         for bound in sorted({effort.bound for effort in efforts})
     }
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -201,7 +201,7 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
             "A process of this evaluation was ended from outside, perhaps for lack of memory; "
             "run the same command again to go on, with fewer --processes."
         ) from error
-    except BaseException:
+    except BaseException:  # Ctrl-C too
         for child in set(multiprocessing.active_children()) - mine:
             child.terminate()  # else a sequence of minutes would have to end first
         raise

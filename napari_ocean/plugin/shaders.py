@@ -17,8 +17,8 @@ _kept: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 def keep_shaders() -> None:
     """Have all meshes keep their colour function; what is drawn stays the same."""
-    # Not needed without a viewer; vispy has no type information.
-    from vispy.visuals.mesh import MeshVisual  # type: ignore[import-untyped]
+    # Not needed without a viewer.
+    from vispy.visuals.mesh import MeshVisual  # type: ignore[import-untyped]  # vispy has none
 
     build = getattr(MeshVisual, "_build_color_transform", None)
     if build is None or hasattr(build, "__wrapped__"):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from secrets import token_hex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
+from napari_ocean.formats import replace_text
 
 
 def read_lines(path: Path) -> list[str]:
@@ -108,14 +107,8 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     DataError
         If it cannot be written; what was there before is whole.
     """
-    part = path.with_name(f".{token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("x", encoding="utf-8", newline="") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        replace_text(path, "".join(f"{line}\n" for line in lines))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
