@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +116,10 @@ class ResNet50(nn.Module):
         """Weights of :meth:`deep`."""
         return self.layer3.parameters()
 
+    def shallow_parameters(self) -> Iterator[nn.Parameter]:
+        """Weights of :meth:`shallow` but for the first convolution, which stays ImageNet's."""
+        return chain(self.layer1.parameters(), self.layer2.parameters())
+
     def online_features(self, x: Tensor) -> Tensor:
         """Features of the online branch, ``(N, 1024, 13, 13)`` for a 224 px sample."""
         if self.layeronline is None:
@@ -216,3 +221,7 @@ class EfficientNetLite0(nn.Module):
     def deep_parameters(self) -> Iterator[nn.Parameter]:
         """Weights of :meth:`deep`."""
         return self.blocks[self.blocks_stride8 :].parameters()
+
+    def shallow_parameters(self) -> Iterator[nn.Parameter]:
+        """Weights of :meth:`shallow` but for the first convolution, which stays ImageNet's."""
+        return self.blocks[: self.blocks_stride8].parameters()

@@ -163,7 +163,9 @@ def build_network(checkpoint: Checkpoint, path: str | Path = "The checkpoint") -
 
 
 def save_network(net: OceanNet, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a network as float16 safetensors, its preset and provenance in the metadata.
+    """Write a network as safetensors, its preset and provenance in the metadata.
+
+    Kernels are stored as float16, what is one number a channel (biases, norms) as float32.
 
     Parameters
     ----------
@@ -174,7 +176,7 @@ def save_network(net: OceanNet, path: str | Path, metadata: Mapping[str, Any]) -
         Provenance; values that are not text are written as JSON.
     """
     state = {
-        key: value.detach().to("cpu", torch.float16).contiguous()
+        key: value.detach().to("cpu", torch.float16 if value.ndim > 1 else None).contiguous()
         for key, value in net.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }

@@ -32,7 +32,8 @@ class BoxHead(nn.Module):
     def forward(self, matched: Tensor) -> tuple[Tensor, Tensor]:
         """Distances ``(N, 4, S, S)`` in px of the search crop, and the tower's features."""
         features = self.tower(matched)
-        ltrb = torch.exp(self.adjust * self.predict(features) + self.bias)
+        # in full precision: half a percent of a size is some of the overlap
+        ltrb = torch.exp(self.adjust * self.predict(features).float() + self.bias)
         return ltrb, features
 
 

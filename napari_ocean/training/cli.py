@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--backbone", type=Path, help="ImageNet weights to start from")
     parser.add_argument("--init", type=Path, help="trained weights to start from instead")
+    parser.add_argument("--minutes", type=float, help="end in time, if not by steps before")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pairs")
 
@@ -37,7 +39,13 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     settings = _settings(args)
     weights = train(
-        settings, args.data, args.out, backbone=args.backbone, init=args.init, workers=args.workers
+        settings,
+        args.data,
+        args.out,
+        backbone=args.backbone,
+        init=args.init,
+        device=args.device,
+        workers=args.workers,
     )
     logging.getLogger(__name__).info("wrote %s", weights)
     return 0
@@ -54,7 +62,7 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
             raise ConfigError(f"{args.config} holds no settings: it must be a JSON object.")
     pairs = _known(PairSettings, values.pop("pairs", {}))
     settings = TrainSettings(**_known(TrainSettings, {"preset": args.preset, **values}))
-    chosen = {k: v for k in ("steps", "seed") if (v := getattr(args, k)) is not None}
+    chosen = {k: v for k in ("steps", "minutes", "seed") if (v := getattr(args, k)) is not None}
     return replace(settings, pairs=PairSettings(**pairs), **chosen)
 
 

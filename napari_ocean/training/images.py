@@ -1,7 +1,8 @@
-"""Training images: zip shards of image files with one ``boxes.jsonl`` each, kept decoded in memory.
+"""Training images: zip shards of image files with one ``boxes.jsonl`` each, decoded.
 
-A line of ``boxes.jsonl`` is ``{"file", "width", "height", "boxes": [[x0, y0, x1, y1], ...]}`` in
-pixels of the stored image (edge coordinates); frames of a video also carry ``video`` and ``frame``.
+A line of ``boxes.jsonl`` is ``{"file", "width", "height", "boxes": [[x0, y0, x1, y1], ...],
+"labels": [...]}`` in pixels of the stored image (edge coordinates); frames of a video also carry
+``video`` and ``frame``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import json
 import math
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ from napari_ocean.errors import DataError
 
 MOSAIC_SIDE_PX = 64
 """Images of exactly this side are laid out as mosaics of many small objects."""
+
+MOSAIC_TILES = 5
+"""Small images along a side of a mosaic."""
 
 _DOUBTFUL_SETS = frozenset(
     (
@@ -42,6 +47,8 @@ class LabelledImage:
     name: str
     pixels: NDArray[np.uint8]
     boxes: FloatArray
+    labels: tuple[str, ...]
+    """What is in each box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,15 @@ class TrainingImages:
     tiny: list[LabelledImage]
     videos: list[list[LabelledImage]]
     """Frames of each video in order, with one box each."""
+
+    def without_videos(self, count: int) -> tuple[TrainingImages, TrainingImages]:
+        """Some videos, evenly spaced, kept apart: the rest of everything, and they alone."""
+        every = max(len(self.videos) // count, 1) if count else len(self.videos) + 1
+        apart = set(range(every // 2, len(self.videos), every)[:count])
+        return (
+            replace(self, videos=[v for i, v in enumerate(self.videos) if i not in apart]),
+            replace(self, videos=[self.videos[i] for i in sorted(apart)]),
+        )
 
 
 def read_images(folder: Path) -> TrainingImages:
@@ -92,20 +108,52 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def mosaics(tiny: Sequence[LabelledImage], count: int, seed: int) -> list[LabelledImage]:
+    """Small images laid side by side, :data:`MOSAIC_TILES` a side; the inner ones keep their box.
+
+    Parameters
+    ----------
+    tiny : sequence of LabelledImage
+        Of :data:`MOSAIC_SIDE_PX` a side.
+    count : int
+        Mosaics to lay; none without small images.
+    seed : int
+    """
+    rng = np.random.default_rng([seed, count])
+    side, px = MOSAIC_TILES, MOSAIC_SIDE_PX
+    laid = []
+    for number in range(count if tiny else 0):
+        tiles = [tiny[i] for i in rng.choice(len(tiny), side * side)]
+        pixels = np.stack([tile.pixels for tile in tiles]).reshape(side, side, px, px, 3)
+        pixels = pixels.swapaxes(1, 2).reshape(side * px, side * px, 3)
+        inner = [(r, c) for r in range(1, side - 1) for c in range(1, side - 1)]
+        chosen = [tiles[r * side + c] for r, c in inner]
+        boxes = [
+            tile.boxes[:1] + px * np.array([c, r, c, r])
+            for tile, (r, c) in zip(chosen, inner, strict=True)
+        ]
+        labels = tuple(tile.labels[0] for tile in chosen)
+        laid.append(LabelledImage(f"mosaic/{number}", pixels, np.concatenate(boxes), labels))
+    return laid
+
+
 def _read_shard(shard: Path) -> Iterator[tuple[dict[str, Any], LabelledImage]]:
     try:
-        with zipfile.ZipFile(shard) as archive:
-            for text in archive.read("boxes.jsonl").splitlines():
-                line = json.loads(text)
-                name = line["file"]
-                encoded = np.frombuffer(archive.read(name), np.uint8)
-                pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-                if pixels is None:
-                    raise DataError(f"The training image {name} in {shard} cannot be decoded.")
-                boxes = np.asarray(line["boxes"], dtype=np.float64).reshape(-1, 4)
-                yield line, LabelledImage(name, pixels.astype(np.uint8, copy=False), boxes)
+        with zipfile.ZipFile(shard) as archive, ThreadPoolExecutor() as pool:
+            lines = [json.loads(text) for text in archive.read("boxes.jsonl").splitlines()]
+            files = [archive.read(line["file"]) for line in lines]
+            yield from zip(lines, pool.map(_decode, lines, files), strict=True)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DataError(f"{shard} is not a shard of training images: {error}.") from error
+
+
+def _decode(line: dict[str, Any], file: bytes) -> LabelledImage:
+    pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError(f"the image {line['file']} cannot be decoded")
+    boxes = np.asarray(line["boxes"], dtype=np.float64).reshape(-1, 4)
+    labels = tuple(line.get("labels") or [""] * len(boxes))
+    return LabelledImage(line["file"], pixels.astype(np.uint8, copy=False), boxes, labels)
 
 
 def _weight(image: LabelledImage) -> float:

@@ -50,16 +50,16 @@ def smoothed_iou(ltrb: Tensor, target: Tensor) -> Tensor:
 
 def box_loss(ltrb: Tensor, target: Tensor, inside: Tensor) -> Tensor:
     """Mean of ``-ln`` of the IoU over cells inside the target (eq. 5); 0 without such cells."""
-    if not inside.any():
-        return ltrb.sum() * 0
-    return -smoothed_iou(ltrb, target)[inside].log().mean()
+    # a masked sum, not an indexed one: indexing by a mask would wait for the device
+    loss = -smoothed_iou(ltrb, _inside_only(target, inside)).log() * inside
+    return loss.sum() / inside.sum().clamp_min(1)
 
 
 def regular_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy, positives and negatives half each over the batch (eq. 6)."""
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     positive = labels > 0.5
-    terms = [loss[cells].mean() for cells in (positive, ~positive) if cells.any()]
+    terms = [(loss * cells).sum() / cells.sum().clamp_min(1) for cells in (positive, ~positive)]
     return torch.stack(terms).sum() / 2
 
 
@@ -68,9 +68,13 @@ def aware_loss(logits: Tensor, ltrb: Tensor, target: Tensor, inside: Tensor) -> 
 
     Nothing is detached: the label pulls at the boxes too, as in the released code.
     """
-    # outside the target the distances are negative and their "IoU" means nothing
-    quality = smoothed_iou(ltrb, torch.where(inside[:, None], target, target.new_zeros(())))
+    quality = smoothed_iou(ltrb, _inside_only(target, inside))
     return F.binary_cross_entropy_with_logits(logits, quality.clamp(0, 1) * inside)
+
+
+def _inside_only(target: Tensor, inside: Tensor) -> Tensor:
+    """0 outside the target, where the distances are negative and their "IoU" means nothing."""
+    return torch.where(inside[:, None], target, target.new_zeros(()))
 
 
 def joint_loss(

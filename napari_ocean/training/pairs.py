@@ -1,30 +1,40 @@
 """Training pairs: a template crop and a search crop that does or does not hold the target.
 
-What is drawn depends on ``(seed, index)`` alone, so a training that goes on after a stop, or on
+What is drawn depends on ``(seed, step)`` alone, so a training that goes on after a stop, or on
 another number of processes, sees the same pairs. The matching has to be learnt, not the category:
 look-alikes and strangers are pasted beside the target, things in front of it, and some search
-crops do not hold it at all.
+crops do not hold it at all. Numbers are drawn with numpy; pixels are read, mixed and distorted on
+the device that trains (:mod:`napari_ocean.training.album`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.network.presets import TEMPLATE_PX
 from napari_ocean.tracking.crop import context_side
-from napari_ocean.training.images import TrainingImages
+from napari_ocean.training import photometry
+from napari_ocean.training.album import Album
+from napari_ocean.training.images import LabelledImage, TrainingImages, mosaics
 
-Image = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+Plan = dict[str, NDArray[Any]]
 
 MIN_TARGET_PX = 8.0
 """Shorter side under which a box of the data holds too little to learn from."""
+
+_NOISE_PX = 512
+_PLACES = 8
+"""Places tried for an object beside the target."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +49,14 @@ class PairSettings:
     """Largest distance of the two frames, as a share of the video."""
     mosaic_share: float = 0.08
     """Pairs from a mosaic of 64 px images: many small objects side by side."""
+    mosaics: int = 400
+    """Mosaics that are laid, once."""
     negative_share: float = 0.12
     """Pairs whose search crop does not hold the target."""
     paste_share: float = 0.35
     """Search crops with another object pasted beside the target."""
+    alike_share: float = 0.5
+    """Of the strangers, pasted or sought in vain, those of the target's kind if there are any."""
     background_share: float = 0.7
     """Search crops reaching past the photo that show another photo there, not a flat colour."""
     occlusion_share: float = 0.15
@@ -53,9 +67,9 @@ class PairSettings:
     """Change of its size, uniform (released code)."""
     search_shift_px: float = 64.0
     """Shift of the target in the search crop, uniform (released code)."""
-    search_scale: float = 0.25
+    search_scale: float = 0.5
     """Logarithmic change of its size, uniform (released code: 0.18, linear)."""
-    search_aspect: float = 0.15
+    search_aspect: float = 0.3
     """Logarithmic change of its aspect, uniform."""
     color: float = 0.25
     """Strength of brightness, contrast and colour changes (released code: 0.05)."""
@@ -66,267 +80,331 @@ class PairSettings:
     coarse_share: float = 0.15
     """Pairs of both crops as a small, distant target gives them: few pixels, blown up."""
     noise_share: float = 0.15
-    """Crops with sensor noise or compression."""
+    """Crops with sensor noise or compression, half each."""
 
 
-class Pair(NamedTuple):
-    """One training example; crops are BGR uint8."""
+class PairBatch(NamedTuple):
+    """Training examples of one step; crops are BGR uint8."""
 
-    template: Image
-    """Shape (127, 127, 3)."""
-    search: Image
-    """Shape (S, S, 3)."""
-    box: FloatArray
-    """Target in the search crop, counted from the centre of the first pixel, shape (4,)."""
-    present: bool
-    """Whether the search crop holds the target."""
+    templates: Tensor
+    """Shape (N, 127, 127, 3)."""
+    searches: Tensor
+    """Shape (N, S, S, 3)."""
+    boxes: Tensor
+    """Targets in the search crops, counted from the middle of the first pixel, float32 (N, 4)."""
+    present: Tensor
+    """Whether the search crop holds the target, bool (N,)."""
 
 
 class PairSource:
-    """Draws pairs by index.
+    """Makes the pairs of each step, or a process's share of them.
 
     Parameters
     ----------
     images : TrainingImages
     settings : PairSettings
     seed : int
+    batch : int
+        Pairs of a step, over all processes.
+    device : torch.device
+    share : slice
+        Those of them that are made here.
     """
 
-    def __init__(self, images: TrainingImages, settings: PairSettings, seed: int) -> None:
-        self.images = images
-        self.settings = settings
-        self.seed = seed
+    def __init__(
+        self,
+        images: TrainingImages,
+        settings: PairSettings,
+        seed: int,
+        *,
+        batch: int,
+        device: torch.device | str = "cpu",
+        share: slice = slice(None),
+    ) -> None:
+        self._settings, self._seed, self._batch, self._share = settings, seed, batch, share
+        laid = mosaics(images.tiny, settings.mosaics, seed) if settings.mosaic_share else []
+        self._targets = _Targets(images, laid)
+        frames = [frame for video in images.videos for frame in video]
+        self._album = Album([*images.photos, *laid, *frames], torch.device(device))
+        self._photos = len(images.photos)
+        field = np.random.default_rng(seed).standard_normal((_NOISE_PX, _NOISE_PX, 3), np.float32)
+        self._noise = torch.from_numpy(field).to(device)
 
-    def __getitem__(self, index: int) -> Pair:
-        rng = np.random.default_rng([self.seed, index])
-        (first, first_box), (second, second_box) = self._views(rng)
-        settings = self.settings
-        present = bool(rng.random() >= settings.negative_share)
-        if not present:
-            (first, first_box), _ = self._views(rng)
-        if rng.random() < 0.5:
-            first, first_box = _flip(first, first_box)
-            second, second_box = _flip(second, second_box)
-        template, _ = _crop(
-            first,
-            first_box,
-            TEMPLATE_PX,
-            rng.uniform(-1, 1, 2) * settings.template_shift_px,
-            1 + rng.uniform(-1, 1, 2) * settings.template_scale,
+    def __getitem__(self, step: int) -> PairBatch:
+        rng = np.random.default_rng([self._seed, step])
+        plan = {name: values[self._share] for name, values in self._plan(rng).items()}
+        template, _ = self._crop(plan, "template", TEMPLATE_PX)
+        search, box = self._crop(plan, "search", self._settings.search_px)
+        self._paste(search, plan, box, "beside")
+        self._paste(search, plan, box, "over")
+        return PairBatch(
+            self._distort(template, plan, "template"),
+            self._distort(search, plan, "search"),
+            self._tensor(box - 0.5),
+            self._tensor(plan["present"]),
         )
-        search, box = _crop(
-            second,
-            second_box,
-            settings.search_px,
-            rng.uniform(-1, 1, 2) * settings.search_shift_px,
-            self._search_scale(rng),
-            self._background(rng),
-        )
-        if rng.random() < settings.paste_share:
-            search = self._paste_beside(rng, search, box)
-        if rng.random() < settings.occlusion_share:
-            search = self._paste_over(rng, search, box)
-        template, search = self._photometry(rng, template, search)
-        return Pair(template, search, box - 0.5, present)
 
-    def _views(
-        self, rng: np.random.Generator
-    ) -> tuple[tuple[Image, FloatArray], tuple[Image, FloatArray]]:
-        """Two looks at one object."""
-        images, settings = self.images, self.settings
-        draw = rng.random()
-        if images.videos and draw < settings.video_share:
-            video = images.videos[rng.integers(len(images.videos))]
-            reach = max(int(len(video) * settings.video_reach), 1)
-            i = int(rng.integers(len(video)))
-            j = int(np.clip(i + rng.integers(-reach, reach + 1), 0, len(video) - 1))
-            first, second = video[i], video[j]
-            return (first.pixels, first.boxes[0]), (second.pixels, second.boxes[0])
-        if images.tiny and draw < settings.video_share + settings.mosaic_share:
-            view = self._mosaic(rng)
+    # ---------------------------------------------------------------------------- what is drawn
+
+    def _plan(self, rng: np.random.Generator) -> Plan:
+        """All that is drawn for a step, a row a pair."""
+        settings, n = self._settings, self._batch
+        first, second = self._views(rng)
+        stranger = self._strangers(rng, second, first_views=True)
+        present = rng.random(n) >= settings.negative_share
+        present |= self._targets.kind[stranger] == self._targets.kind[second]
+        scale = rng.uniform(-1, 1, (n, 1)) * settings.search_scale
+        aspect = rng.uniform(-1, 1, (n, 1)) * settings.search_aspect * (0.5, -0.5)
+        return {
+            "present": present,
+            "flip": rng.random(n) < 0.5,
+            "template": np.where(present, first, stranger),
+            "template_shift": rng.uniform(-1, 1, (n, 2)) * settings.template_shift_px,
+            "template_scale": 1 + rng.uniform(-1, 1, (n, 2)) * settings.template_scale,
+            "search": second,
+            "search_shift": rng.uniform(-1, 1, (n, 2)) * settings.search_shift_px,
+            "search_scale": np.exp(scale + aspect),
+            "background": np.where(
+                rng.random(n) < settings.background_share, rng.integers(self._photos, size=n), -1
+            ),
+            **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
+            **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
+            "places": rng.uniform(0, settings.search_px, (n, _PLACES, 2)),
+            "over_offset": rng.choice([-1, 1], (n, 2)) * rng.uniform(0.2, 0.6, (n, 2)),
+            "gray": rng.random(n) < settings.gray_share,
+            "coarse": rng.random(n) < settings.coarse_share,
+            "coarse_factor": np.full(n, rng.uniform(1.5, 4.5)),
+            "color": photometry.color_levels(rng, n, settings.color),
+            **self._photometric_plan(rng, "template"),
+            **self._photometric_plan(rng, "search"),
+        }
+
+    def _views(self, rng: np.random.Generator) -> tuple[Indices, Indices]:
+        """Two looks at one object, for each pair."""
+        settings, n, targets = self._settings, self._batch, self._targets
+        draw = rng.random(n)
+        first = targets.photo(rng, n)
+        if len(targets.mosaics):
+            tiled = draw < settings.video_share + settings.mosaic_share
+            first = np.where(tiled, rng.choice(targets.mosaics, n), first)
+        second = first.copy()
+        if len(targets.video_starts):
+            video = rng.integers(len(targets.video_starts), size=n)
+            start, length = targets.video_starts[video], targets.video_lengths[video]
+            reach = np.maximum((length * settings.video_reach).astype(int), 1)
+            i = rng.integers(length)
+            j = np.clip(i + rng.integers(-reach, reach + 1), 0, length - 1)
+            filmed = draw < settings.video_share
+            first, second = np.where(filmed, start + i, first), np.where(filmed, start + j, second)
+        return first, second
+
+    def _strangers(
+        self, rng: np.random.Generator, target: Indices, *, first_views: bool = False
+    ) -> Indices:
+        """Other objects, some of the same kind as the target."""
+        targets, n = self._targets, len(target)
+        any_kind = self._views(rng)[0] if first_views else targets.photo(rng, n)
+        alike = targets.alike(rng, target)
+        usable = targets.image[alike] != targets.image[target]
+        return np.where(usable & (rng.random(n) < self._settings.alike_share), alike, any_kind)
+
+    def _stranger_plan(
+        self,
+        rng: np.random.Generator,
+        target: Indices,
+        name: str,
+        share: float,
+        sizes: tuple[float, float],
+    ) -> Plan:
+        n = self._batch
+        chosen = self._strangers(rng, target)
+        return {
+            f"{name}_size": rng.uniform(*sizes, n),
+            name: np.where(rng.random(n) < share, chosen, -1),
+        }
+
+    def _photometric_plan(self, rng: np.random.Generator, crop: str) -> Plan:
+        settings, n = self._settings, self._batch
+        moved = rng.random(n) < 0.5
+        along = np.where(moved, rng.uniform(0.8, 3.5, n), rng.uniform(0.5, 2.0, n))
+        noise = rng.random(n)
+        return {
+            f"{crop}_color": photometry.color_levels(rng, n, settings.color / 2),
+            f"{crop}_blurred": rng.random(n) < settings.blur_share,
+            f"{crop}_blur": np.stack(
+                [along, np.where(moved, 0.4, along), rng.uniform(0, np.pi, n)], axis=1
+            ),
+            f"{crop}_noisy": noise < settings.noise_share / 2,
+            f"{crop}_sigma": rng.uniform(2, 12, n),
+            f"{crop}_corner": rng.integers(_NOISE_PX - settings.search_px, size=(n, 2)),
+            f"{crop}_compressed": noise > 1 - settings.noise_share / 2,
+            f"{crop}_quality": rng.uniform(15, 60, n),
+        }
+
+    # ------------------------------------------------------------------------------- its pixels
+
+    def _crop(self, plan: Plan, name: str, out_px: int) -> tuple[Tensor, FloatArray]:
+        """Crops around targets whose context, unshifted and unscaled, fills 127 px.
+
+        Outside the image is the background, or the image's mean colour. Returns the crops,
+        float32, and the boxes in them (edge coordinates).
+        """
+        target = self._targets.box[plan[name]]
+        image = self._targets.image[plan[name]]
+        size = boxes.size(target)
+        scale = plan[f"{name}_scale"] * TEMPLATE_PX / context_side(size)[:, None]
+        middle = out_px / 2 + plan[f"{name}_shift"]
+        pixel = np.arange(out_px) + 0.5
+        offsets = (pixel - middle[..., None]) / scale[..., None]  # (N, 2, out_px)
+        offsets[:, 0] *= np.where(plan["flip"], -1, 1)[:, None]
+        places = boxes.center(target)[..., None] + offsets - 0.5
+        x, y = self._tensor(places[:, 0]), self._tensor(places[:, 1])
+        chosen = self._tensor(image)
+        crops, inside = self._album.read(chosen, x, y)
+        fill = self._album.mean_colors[chosen][:, None, None]
+        crops = torch.where(inside[..., None], crops, fill)
+        if name == "search":
+            behind, rows = plan["background"], np.flatnonzero(plan["background"] >= 0)
+            if len(rows):
+                index = self._tensor(rows)
+                other = self._stretched(behind[rows], out_px)
+                crops[index] = torch.where(inside[index][..., None], crops[index], other)
+        half = size * scale / 2
+        return crops, np.hstack([middle - half, middle + half])
+
+    def _stretched(self, image: Indices, out_px: int) -> Tensor:
+        """Whole images as squares."""
+        chosen = self._tensor(image)
+        along = (torch.arange(out_px, device=self._album.device) + 0.5) / out_px
+        places = along * self._album.sizes(chosen)[..., None] - 0.5  # (N, 2, out_px)
+        return self._album.read(chosen, places[:, 0], places[:, 1])[0]
+
+    def _paste(self, crops: Tensor, plan: Plan, box: FloatArray, name: str) -> None:
+        """Lay strangers beside or over the targets, in place, with an elliptic soft edge."""
+        rows = np.flatnonzero(plan[name] >= 0)
+        longest = boxes.size(box).max(axis=1) * plan[f"{name}_size"]
+        stranger = self._targets.box[plan[name]]
+        shape = boxes.size(stranger)
+        size = shape / shape.max(axis=1, keepdims=True) * np.clip(longest, 8, 140)[:, None]
+        if name == "over":
+            # from the middle half to just past an edge, so that something stays to be seen
+            center = boxes.center(box) + plan["over_offset"] * boxes.size(box)
         else:
-            view = self._object(rng)
-        return view, view
+            tried = boxes.from_center(plan["places"], size[:, None])
+            free = np.less(boxes.iou(tried, box[:, None]), 0.02)
+            center = plan["places"][np.arange(len(box)), np.argmax(free, axis=1)]
+            rows = rows[np.any(free, axis=1)[rows]]
+        if not len(rows):
+            return
+        pixel = np.arange(crops.shape[1]) + 0.5
+        share = (pixel - center[rows, :, None]) / size[rows, :, None]  # -0.5..0.5 on the object
+        places = boxes.center(stranger)[rows, :, None] + share * shape[rows, :, None] - 0.5
+        image = self._tensor(self._targets.image[plan[name][rows]])
+        colors, _ = self._album.read(image, *map(self._tensor, places.swapaxes(0, 1)))
+        x, y = map(self._tensor, share.swapaxes(0, 1))
+        radius = torch.hypot(2 * x[:, None, :], 2 * y[:, :, None])
+        on_it = (x.abs() <= 0.5)[:, None, :] & (y.abs() <= 0.5)[:, :, None]
+        alpha = ((1.15 - radius) * 5).clamp(0, 1) * on_it
+        index = self._tensor(rows)
+        crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 
-    def _object(self, rng: np.random.Generator) -> tuple[Image, FloatArray]:
-        """A photo and one of its boxes that is large enough."""
-        while True:
-            image = self.images.photos[
-                rng.choice(len(self.images.photos), p=self.images.photo_weights)
-            ]
-            large = boxes.size(image.boxes).min(axis=1) >= MIN_TARGET_PX
-            if large.any():
-                return image.pixels, image.boxes[rng.choice(np.flatnonzero(large))]
+    def _distort(self, crops: Tensor, plan: Plan, name: str) -> Tensor:
+        """Crops as another camera would show them, uint8."""
 
-    def _mosaic(self, rng: np.random.Generator, side: int = 5) -> tuple[Image, FloatArray]:
-        """The middle one of ``side x side`` small images, the others around it."""
-        chosen = rng.choice(len(self.images.tiny), side * side)
-        tiles = [self.images.tiny[i] for i in chosen]
-        rows = [
-            np.hstack([tile.pixels for tile in tiles[r * side : (r + 1) * side]])
-            for r in range(side)
-        ]
-        canvas = np.vstack(rows)
-        tile_px = canvas.shape[0] // side
-        offset = np.tile([float(side // 2 * tile_px)] * 2, 2)
-        return canvas, tiles[side * side // 2].boxes[0] + offset
+        def some(mask: NDArray[Any], change: object, *values: NDArray[Any]) -> None:
+            if (rows := np.flatnonzero(mask)).size:
+                index = self._tensor(rows)
+                given = [self._tensor(value[rows]) for value in values]
+                crops[index] = change(crops[index], *given)  # type: ignore[operator]
 
-    def _background(self, rng: np.random.Generator) -> Image | None:
-        if rng.random() >= self.settings.background_share:
-            return None
-        return self.images.photos[rng.integers(len(self.images.photos))].pixels
+        some(plan["gray"], photometry.gray)
+        factor = float(plan["coarse_factor"][0])
+        some(plan["coarse"], lambda these: photometry.coarsen(these, factor))
+        levels = torch.arange(256.0, device=crops.device)[None, :, None].expand(len(crops), -1, 3)
+        table = photometry.recolor(levels, self._tensor(plan["color"]))
+        table = photometry.recolor(table, self._tensor(plan[f"{name}_color"])).clamp(0, 255)
+        crops = photometry.look_up(crops.round().to(torch.uint8), table)
+        some(
+            plan[f"{name}_blurred"],
+            lambda these, how: photometry.blur(these, *how.unbind(dim=1)),
+            plan[f"{name}_blur"],
+        )
+        noisy = np.flatnonzero(plan[f"{name}_noisy"])
+        corner = plan[f"{name}_corner"][noisy]
+        some(
+            plan[f"{name}_noisy"],
+            lambda these, sigma: photometry.add_noise(these, self._noise, corner, sigma),
+            plan[f"{name}_sigma"],
+        )
+        some(plan[f"{name}_compressed"], photometry.compress, plan[f"{name}_quality"])
+        return crops.clamp(0, 255).round().to(torch.uint8)
 
-    def _search_scale(self, rng: np.random.Generator) -> FloatArray:
-        scale = rng.uniform(-1, 1) * self.settings.search_scale
-        aspect = rng.uniform(-1, 1) * self.settings.search_aspect
-        return np.exp([scale + aspect / 2, scale - aspect / 2])
-
-    def _cutout(self, rng: np.random.Generator, longest_px: float) -> Image:
-        """Some object's pixels, scaled to a longest side."""
-        image, box = self._object(rng)
-        x0, y0, x1, y1 = np.round(boxes.clip(box, image.shape[:2])).astype(int)
-        pixels = image[y0 : max(y1, y0 + 2), x0 : max(x1, x0 + 2)]
-        factor = longest_px / max(pixels.shape[:2])
-        width, height = (max(round(n * factor), 2) for n in pixels.shape[1::-1])
-        return cv2.resize(pixels, (width, height)).astype(np.uint8, copy=False)
-
-    def _paste_beside(self, rng: np.random.Generator, search: Image, box: FloatArray) -> Image:
-        longest = boxes.size(box).max()
-        cutout = self._cutout(rng, float(np.clip(longest * rng.uniform(0.6, 1.4), 8, 140)))
-        half = np.array(cutout.shape[1::-1]) / 2
-        for _ in range(8):
-            center = rng.uniform(0, search.shape[0], 2)
-            if boxes.iou(boxes.from_center(center, 2 * half), box) < 0.02:
-                return _blend(search, cutout, center)
-        return search
-
-    def _paste_over(self, rng: np.random.Generator, search: Image, box: FloatArray) -> Image:
-        size = boxes.size(box)
-        cutout = self._cutout(rng, float(np.clip(size.max() * rng.uniform(0.3, 0.7), 6, 120)))
-        # from the middle half to just past an edge, so that something stays to be seen
-        direction = rng.choice([-1, 1], 2) * rng.uniform(0.2, 0.6, 2)
-        return _blend(search, cutout, boxes.center(box) + direction * size)
-
-    def _photometry(
-        self, rng: np.random.Generator, template: Image, search: Image
-    ) -> tuple[Image, Image]:
-        settings = self.settings
-        if rng.random() < settings.gray_share:
-            template, search = _gray(template), _gray(search)
-        if rng.random() < settings.coarse_share:
-            factor = rng.uniform(1.5, 4.5)
-            template, search = _coarsen(template, factor), _coarsen(search, factor)
-        common = _ColorChange(rng, settings.color)
-        crops = []
-        for crop in (template, search):
-            own = _ColorChange(rng, settings.color / 2)
-            levels = np.clip(own(common(np.arange(256.0)[:, None] * np.ones(3))), 0, 255)
-            changed = cv2.LUT(crop, levels.astype(np.uint8)[None]).astype(np.uint8, copy=False)
-            if rng.random() < settings.blur_share:
-                changed = _blur(rng, changed)
-            if rng.random() < settings.noise_share:
-                changed = _degrade(rng, changed)
-            crops.append(np.ascontiguousarray(changed, dtype=np.uint8))
-        return crops[0], crops[1]
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        if values.dtype == np.float64:
+            values = values.astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._album.device)
 
 
-def _flip(image: Image, box: FloatArray) -> tuple[Image, FloatArray]:
-    width = image.shape[1]
-    return image[:, ::-1], np.array([width - box[2], box[1], width - box[0], box[3]])
+class _Targets:
+    """All boxes that can be a target, in the order photos, mosaics, videos.
 
-
-def _crop(
-    image: Image,
-    box: FloatArray,
-    out_px: int,
-    shift_px: FloatArray,
-    scale_xy: FloatArray,
-    background: Image | None = None,
-) -> tuple[Image, FloatArray]:
-    """Crop around a box so that, unshifted and unscaled, its context fills 127 px.
-
-    Outside the image is the background, or the image's mean colour. Returns the crop and the
-    box in it (edge coordinates).
+    Attributes
+    ----------
+    image : ndarray of int64, shape (T,)
+        Its image in the album.
+    box : ndarray of float64, shape (T, 4)
+    kind : ndarray of int64, shape (T,)
+        What it is: the set and label of a photo's box; a film's object is a kind of its own.
+    mosaics : ndarray of int64
+        Targets in mosaics.
+    video_starts, video_lengths : ndarray of int64
+        First target of each video, and how many follow.
     """
-    scale = scale_xy * TEMPLATE_PX / context_side(boxes.size(box))
-    origin = out_px / 2 + shift_px - boxes.center(box) * scale
-    # warpAffine counts from pixel centres: p' + 0.5 = scale (p + 0.5) + origin
-    offset = origin + 0.5 * scale - 0.5
-    matrix = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
-    if background is None:
-        mean = image[::4, ::4].mean(axis=(0, 1)).astype(np.uint8)
-        canvas = np.broadcast_to(mean, (out_px, out_px, 3)).copy()
-    else:
-        canvas = cv2.resize(background, (out_px, out_px))
-    crop = cv2.warpAffine(
-        np.ascontiguousarray(image),
-        matrix,
-        (out_px, out_px),
-        dst=canvas,
-        borderMode=cv2.BORDER_TRANSPARENT,
-    )
-    return crop.astype(np.uint8, copy=False), box * np.tile(scale, 2) + np.tile(origin, 2)
+
+    def __init__(self, images: TrainingImages, laid: Sequence[LabelledImage]) -> None:
+        rows: list[tuple[int, FloatArray, str]] = []
+        weights: list[float] = []
+        for i, (image, weight) in enumerate(zip(images.photos, images.photo_weights, strict=True)):
+            found = _boxes(i, image, MIN_TARGET_PX)
+            rows += found
+            weights += [weight / max(len(found), 1)] * len(found)
+        self._cumulative = np.cumsum(weights) / np.sum(weights)
+        first_mosaic = len(rows)
+        for i, image in enumerate(laid, len(images.photos)):
+            rows += _boxes(i, image, MIN_TARGET_PX)
+        self.mosaics = np.arange(first_mosaic, len(rows))
+        lengths = np.array([len(video) for video in images.videos], dtype=np.int64)
+        self.video_lengths = lengths
+        self.video_starts = len(rows) + np.cumsum(lengths) - lengths
+        number = len(images.photos) + len(laid)
+        for video, frames in enumerate(images.videos):
+            for frame in frames:
+                rows.append((number, frame.boxes[0], f"film {video}"))
+                number += 1
+        self.image = np.array([image for image, _, _ in rows], dtype=np.int64)
+        self.box = np.stack([box for _, box, _ in rows])
+        self.kind = np.unique([kind for _, _, kind in rows], return_inverse=True)[1]
+        self._by_kind = np.argsort(self.kind, kind="stable")
+        self._kind_counts = np.bincount(self.kind)
+        self._kind_starts = np.cumsum(self._kind_counts) - self._kind_counts
+        self._filmed = np.arange(len(rows)) >= len(rows) - lengths.sum()
+
+    def photo(self, rng: np.random.Generator, count: int) -> Indices:
+        """Targets in photos, by the weight of their photo."""
+        return np.searchsorted(self._cumulative, rng.random(count), side="right")
+
+    def alike(self, rng: np.random.Generator, target: Indices) -> Indices:
+        """For each target one of its kind; itself for a film's object, which has no other."""
+        kind = self.kind[target]
+        chosen = self._by_kind[self._kind_starts[kind] + rng.integers(self._kind_counts[kind])]
+        return np.where(self._filmed[target], target, chosen)
 
 
-def _blend(canvas: Image, cutout: Image, center_xy: FloatArray) -> Image:
-    """Lay an object's pixels over a crop with an elliptic soft edge, cut off at the border."""
-    height, width = cutout.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    alpha = np.clip((1.15 - np.sqrt(x**2 + y**2)) * 5, 0, 1)[..., None]
-    x0, y0 = np.round(center_xy - np.array([width, height]) / 2).astype(int)
-    left, top = max(x0, 0), max(y0, 0)
-    right, bottom = min(x0 + width, canvas.shape[1]), min(y0 + height, canvas.shape[0])
-    if right <= left or bottom <= top:
-        return canvas
-    inner = np.s_[top - y0 : bottom - y0, left - x0 : right - x0]
-    out = canvas.copy()
-    under = out[top:bottom, left:right]
-    out[top:bottom, left:right] = under + alpha[inner] * (cutout[inner].astype(float) - under)
-    return out
-
-
-def _gray(crop: Image) -> Image:
-    gray = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[..., None].astype(np.uint8, copy=False)
-    return np.repeat(gray, 3, axis=2)
-
-
-class _ColorChange:
-    """A drawn change of brightness, contrast, gamma and colour balance, as a function of levels."""
-
-    def __init__(self, rng: np.random.Generator, strength: float) -> None:
-        self.gain = np.exp(rng.uniform(-1, 1) * strength + rng.uniform(-1, 1, 3) * strength / 3)
-        self.offset = rng.uniform(-1, 1) * strength * 100
-        self.gamma = np.exp(rng.uniform(-1, 1) * strength)
-
-    def __call__(self, levels: FloatArray) -> FloatArray:
-        curved = 255 * (np.clip(levels, 0, 255) / 255) ** self.gamma
-        return np.asarray((curved - 128) * self.gain + 128 + self.offset)
-
-
-def _coarsen(crop: Image, factor: float) -> Image:
-    side_px = crop.shape[0]
-    few = round(side_px / factor)
-    small = cv2.resize(crop, (few, few), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (side_px, side_px)).astype(np.uint8, copy=False)
-
-
-def _blur(rng: np.random.Generator, crop: Image) -> Image:
-    if rng.random() < 0.5:
-        return cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.5, 2.0)).astype(np.uint8, copy=False)
-    length = int(rng.integers(3, 12))
-    angle = rng.uniform(0, np.pi)
-    kernel = np.zeros((length, length), np.float32)
-    reach = (length - 1) / 2
-    end = np.array([np.cos(angle), np.sin(angle)]) * reach
-    a, b = np.round(reach - end).astype(int), np.round(reach + end).astype(int)
-    cv2.line(kernel, (int(a[0]), int(a[1])), (int(b[0]), int(b[1])), 1.0)
-    return cv2.filter2D(crop, -1, kernel / kernel.sum()).astype(np.uint8, copy=False)
-
-
-def _degrade(rng: np.random.Generator, crop: Image) -> Image:
-    if rng.random() < 0.5:
-        noise = rng.standard_normal(crop.shape, dtype=np.float32) * rng.uniform(2, 12)
-        return np.clip(crop + noise, 0, 255).astype(np.uint8)
-    quality = int(rng.integers(15, 60))
-    _, encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
+def _boxes(number: int, image: LabelledImage, min_px: float) -> list[tuple[int, FloatArray, str]]:
+    """Number of the image, box and kind of each box that is large enough."""
+    group = image.name.partition("/")[0]
+    return [
+        (number, box, f"{group}/{label}")
+        for box, label in zip(image.boxes, image.labels, strict=True)
+        if boxes.size(box).min() >= min_px
+    ]

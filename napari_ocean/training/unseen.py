@@ -1,0 +1,61 @@
+"""How well a network finds targets in videos that it was not trained on: when to stop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_ocean.network import OceanNet
+from napari_ocean.network.grid import decode
+from napari_ocean.training.images import TrainingImages
+from napari_ocean.training.pairs import PairSettings, PairSource
+
+_BATCH = 64
+_BATCHES = 4
+
+
+class Unseen:
+    """Undistorted pairs of two frames of one video, always the same ones.
+
+    Parameters
+    ----------
+    images : TrainingImages
+        Its videos are looked at; its photos serve as backgrounds.
+    device : torch.device
+    """
+
+    def __init__(self, images: TrainingImages, device: torch.device) -> None:
+        untouched = dict.fromkeys(
+            (
+                *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
+                *("color", "gray_share", "blur_share", "coarse_share", "noise_share"),
+            ),
+            0.0,
+        )
+        settings = PairSettings(video_share=1.0, **untouched)  # type: ignore[arg-type]
+        source = PairSource(images, settings, seed=0, batch=_BATCH, device=device)
+        self._batches = [source[step] for step in range(_BATCHES)]
+
+    @torch.no_grad()
+    def overlap(self, net: OceanNet) -> float:
+        """Mean IoU of the box of the best cell with the truth."""
+        net.eval()
+        overlaps = []
+        for batch in self._batches:
+            for z, x, truth in zip(
+                *(part.split(8) for part in (batch.templates, batch.searches, batch.boxes)),
+                strict=True,
+            ):
+                output = net(*(crops.permute(0, 3, 1, 2).float() for crops in (z, x)))
+                best = output.regular.flatten(1).argmax(dim=1)
+                boxes = decode(output.ltrb).flatten(2)
+                overlaps.append(_iou(boxes[torch.arange(len(best)), :, best], truth))
+        return float(torch.cat(overlaps).mean())
+
+
+def _iou(a: Tensor, b: Tensor) -> Tensor:
+    """Overlap of boxes ``(N, 4)``, pair by pair."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    common = (high - low).clamp_min(0).prod(dim=1)
+    areas = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1)
+    return common / (areas - common)
