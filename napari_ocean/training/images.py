@@ -67,10 +67,9 @@ class TrainingImages:
         """Some videos, evenly spaced, kept apart: the rest of everything, and they alone."""
         every = max(len(self.videos) // count, 1) if count else len(self.videos) + 1
         apart = set(range(every // 2, len(self.videos), every)[:count])
-        return (
-            replace(self, videos=[v for i, v in enumerate(self.videos) if i not in apart]),
-            replace(self, videos=[self.videos[i] for i in sorted(apart)]),
-        )
+        kept = [video for i, video in enumerate(self.videos) if i not in apart]
+        shown = [self.videos[i] for i in sorted(apart)]
+        return replace(self, videos=kept), TrainingImages([], np.zeros(0), [], shown)
 
 
 def read_images(folder: Path) -> TrainingImages:

@@ -165,7 +165,9 @@ class PairSource:
             "search_shift": rng.uniform(-1, 1, (n, 2)) * settings.search_shift_px,
             "search_scale": np.exp(scale + aspect),
             "background": np.where(
-                rng.random(n) < settings.background_share, rng.integers(self._photos, size=n), -1
+                rng.random(n) < settings.background_share,
+                rng.integers(max(self._photos, 1), size=n),
+                -1,
             ),
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
             **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
@@ -189,7 +191,9 @@ class PairSource:
             first = np.where(tiled, rng.choice(targets.mosaics, n), first)
         second = first.copy()
         if len(targets.video_starts):
-            video = rng.integers(len(targets.video_starts), size=n)
+            # a film twice as long does not show twice as much
+            chances = np.sqrt(targets.video_lengths)
+            video = rng.choice(len(chances), n, p=chances / chances.sum())
             start, length = targets.video_starts[video], targets.video_lengths[video]
             reach = np.maximum((length * settings.video_reach).astype(int), 1)
             i = rng.integers(length)

@@ -393,7 +393,6 @@ def _loop(
     frozen = _Frozen(training)
     trained = _distributed(_Trained(training), world)
     training.train_mode()
-    torch.backends.cudnn.benchmark = True  # crops are of one size
     meter = _Meter(training, out / "metrics.jsonl")
     for batch in loader:
         meter.received()

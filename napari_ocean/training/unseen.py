@@ -20,7 +20,7 @@ class Unseen:
     Parameters
     ----------
     images : TrainingImages
-        Its videos are looked at; its photos serve as backgrounds.
+        Whose videos are looked at.
     device : torch.device
     """
 
@@ -28,6 +28,7 @@ class Unseen:
         untouched = dict.fromkeys(
             (
                 *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
+                "background_share",
                 *("color", "gray_share", "blur_share", "coarse_share", "noise_share"),
             ),
             0.0,

@@ -1,11 +1,11 @@
-"""Training on a lent GPU machine that holds nothing and reaches nothing: docs/models.md tells how.
+"""Training on a lent GPU machine that holds nothing and reaches nothing (docs/models.md).
 
-    python3 .ci/lease.py pack DATA... --piece-mib 56     here: pieces that fit a call, with digests
-    python3 .ci/lease.py receive NUMBER                  there: check a piece and lay it down
-    python3 .ci/lease.py start NAME=CONFIG... [--device] there: train, detached
-    python3 .ci/lease.py watch SECONDS                   there: wait for the ends, tell how it goes
-    python3 .ci/lease.py gather OUT                      there: weights and logs, in parts
-    python3 .ci/lease.py join FOLDER                     here: put the parts together
+Here:   lease.py pack DATA...           pieces that fit a call, with digests
+There:  lease.py receive NUMBER         check a piece and lay it down
+        lease.py start NAME=CONFIG...   train, detached
+        lease.py watch SECONDS          wait for the ends, tell how it goes
+        lease.py gather OUT             weights in parts, logs
+Here:   lease.py join FOLDER            put the parts together
 
 Only the standard library, until training starts.
 """
@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PIECES = ROOT / ".lease"
 PLACE = Path(os.environ.get("LEASE_PLACE", "/tmp/lease"))
 MIB = 1 << 20
@@ -46,6 +48,9 @@ def pack(args: argparse.Namespace) -> None:
             shutil.copy(file, folder / file.name)
         digests = {file.name: _digest(file) for file in piece}
         (folder / "digests.json").write_text(json.dumps(digests, indent=1))
+        for package in args.packages if number == 1 else ():
+            found = importlib.util.find_spec(package).submodule_search_locations[0]
+            shutil.copytree(found, folder / "site" / package)
         print(f"piece {number}: {_bytes(piece) / MIB:.1f} MiB, {', '.join(digests)}")
 
 
@@ -53,6 +58,8 @@ def receive(args: argparse.Namespace) -> None:
     folder = PIECES / str(args.number)
     data = PLACE / "data"
     data.mkdir(parents=True, exist_ok=True)
+    if (folder / "site").is_dir():
+        shutil.copytree(folder / "site", PLACE / "site", dirs_exist_ok=True)
     for name, digest in json.loads((folder / "digests.json").read_text()).items():
         if _digest(folder / name) != digest:
             sys.exit(f"{name} did not arrive whole.")
@@ -68,13 +75,20 @@ def start(args: argparse.Namespace) -> None:
         backbone = next(PLACE.glob(f"*{suffix}"))
         command = [
             *(sys.executable, "-m", "napari_ocean", "train", str(PLACE / "data")),
-            *("--out", str(PLACE / name), "--config", config, "--backbone", str(backbone)),
+            *("--out", str(PLACE / name), "--config", str(Path(config).resolve())),
+            *("--backbone", str(backbone)),
             *("--device", args.device),
         ]
         (PLACE / name).mkdir(exist_ok=True)
+        paths = os.pathsep.join([str(ROOT), str(PLACE / "site")])
         with (PLACE / name / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=PLACE,
+                env={**os.environ, "PYTHONPATH": paths},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         (PLACE / name / "pid").write_text(str(process.pid))
         print(f"{name}: process {process.pid}")
@@ -91,17 +105,17 @@ def watch(args: argparse.Namespace) -> None:
 
 
 def gather(args: argparse.Namespace) -> None:
-    for run in _runs():
-        for file in [*run.glob("*.safetensors"), *run.glob("*.jsonl"), run / "log.txt"]:
-            if file.name.endswith(".step.safetensors") and (run / "pid").exists():
-                finished = run / file.name.replace(".step", "")
-                if finished.exists():
-                    continue
-            content = file.read_bytes()
-            for i in range(0, max(len(content), 1), PART_MIB * MIB):
-                part = args.out / f"{run.name}-{file.name}.{i // (PART_MIB * MIB):02d}"
-                part.write_bytes(content[i : i + PART_MIB * MIB])
-                print(f"{part.name}: {part.stat().st_size} bytes, whole {_digest(file)[:12]}")
+    with tarfile.open(args.out / "logs.tar.gz", "w:gz") as logs:
+        for run in _runs():
+            for file in [*run.glob("*.jsonl"), run / "log.txt"]:
+                logs.add(file, f"{run.name}-{file.name}")
+            finished = [f for f in run.glob("*.safetensors") if ".step." not in f.name]
+            for file in finished or run.glob("*.safetensors"):
+                content = file.read_bytes()
+                for number, first in enumerate(range(0, len(content), PART_MIB * MIB)):
+                    part = args.out / f"{run.name}-{file.name}.{number:02d}"
+                    part.write_bytes(content[first : first + PART_MIB * MIB])
+                print(f"{file.name}: {number + 1} parts, whole {_digest(file)[:12]}")
 
 
 def join(args: argparse.Namespace) -> None:
@@ -135,6 +149,7 @@ def main() -> None:
     verb = verbs.add_parser("pack")
     verb.add_argument("files", nargs="+", type=Path)
     verb.add_argument("--piece-mib", type=int, default=56)
+    verb.add_argument("--packages", nargs="*", default=["platformdirs"], help="pure Python ones")
     verb.set_defaults(run=pack)
     verb = verbs.add_parser("receive")
     verb.add_argument("number", type=int)
