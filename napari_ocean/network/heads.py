@@ -32,7 +32,7 @@ class BoxHead(nn.Module):
     def forward(self, matched: Tensor) -> tuple[Tensor, Tensor]:
         """Distances ``(N, 4, S, S)`` in px of the search crop, and the tower's features."""
         features = self.tower(matched)
-        ltrb = torch.exp(self.adjust * self.predict(features) + self.bias)
+        ltrb = torch.exp(self.adjust * self.predict(features.float()) + self.bias)
         return ltrb, features
 
 
@@ -46,5 +46,5 @@ class RegularHead(nn.Module):
 
     def forward(self, matched: Tensor) -> Tensor:
         """Logits ``(N, 1, S, S)``."""
-        logits: Tensor = LOGIT_SCALE * self.predict(self.tower(matched))
+        logits: Tensor = LOGIT_SCALE * self.predict(self.tower(matched).float())
         return logits
