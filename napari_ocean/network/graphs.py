@@ -116,23 +116,25 @@ class _Recorded:
         return Answer(answer.raw.clone(), answer.maps.clone())
 
 
-def cuda_recorder() -> Recorder:
+def cuda_recorder(device: torch.device) -> Recorder:
     """Record CUDA graphs; those of one recorder share their memory, so one runs at a time."""
     pool = torch.cuda.graph_pool_handle()
 
     def record(work: Work) -> Work:
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            work()  # what libraries set up on first use is not to be recorded
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        # other threads may use the GPU meanwhile
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            answer = work()
+        with torch.cuda.device(device):
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                work()  # what libraries set up on first use is not to be recorded
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            # other threads may use the GPU meanwhile
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+                answer = work()
 
         def repeat() -> Answer:
-            graph.replay()
+            with torch.cuda.device(device):
+                graph.replay()
             return answer
 
         return repeat

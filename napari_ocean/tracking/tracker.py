@@ -105,7 +105,9 @@ class Tracker:
         classifier: Classifier | None = None,
     ) -> None:
         self.net = net.eval()
-        self.search = Search(net, cuda_recorder() if self.device.type == "cuda" else None)
+        self.search = Search(
+            net, cuda_recorder(self.device) if self.device.type == "cuda" else None
+        )
         self.settings = settings
         self.online = online
         self.classifier = classifier

@@ -10,11 +10,12 @@ import argparse
 import copy
 import itertools
 import json
+import os
 import platform
-import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -53,6 +54,9 @@ LATEST_S = 75
 """Seconds after which no section is begun."""
 
 COMPILE_S = 30
+END_S = 98
+"""Seconds that a compilation may take, and after which it is given up whatever it took."""
+
 Rows = list[dict[str, Any]]
 
 
@@ -79,7 +83,7 @@ class Bench:
         return time.perf_counter()
 
     def recorder(self) -> Recorder | None:
-        return cuda_recorder() if self.cuda else None
+        return cuda_recorder(self.device) if self.cuda else None
 
     def take(self, works: Mapping[str, Work], rounds: int) -> dict[str, dict[str, float]]:
         """Median and p95, ms, of works that take turns, after what they do first."""
@@ -196,7 +200,7 @@ def agreement(bench: Bench) -> None:
         want = _track(_tracker(cpu, "lite", torch.float32, graph=False), clip, len(frames), online)
         rows: Rows = [{"on": "cpu, float32", "IoU with truth": boxes.iou(want[0], truth).mean()}]
         for kind, (dtype, graph) in kinds.items():
-            with _exact_float32():
+            with _cudnn("allow_tf32", False):
                 found = _track(_tracker(bench, "lite", dtype, graph=graph), clip, length, online)
             overlap = boxes.iou(found[0], want[0])
             rows.append(
@@ -247,7 +251,7 @@ def autotuned(bench: Bench) -> None:
             for _ in range(2)
         )
         began = bench.clock()
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
+        with _cudnn("benchmark", True):
             for _ in range(PASSES_BEFORE + 1):
                 tuned()
         trials_s = bench.clock() - began
@@ -261,13 +265,13 @@ def compiled(bench: Bench) -> None:
     """torch.compile with its own graphs, where it gets ready in time."""
     clip = demo_clip(2)
     rows: Rows = []
-    for preset in bench.presets:
+    for preset in reversed(bench.presets):
         tracker = _tracker(bench, preset, bench.half, graph=False)
         crops, state = _question(bench, tracker, clip, 1)
         fast = torch.compile(ask, mode="reduce-overhead", dynamic=False)
         began = bench.clock()
         try:
-            with _at_most(COMPILE_S):
+            with _at_most(min(COMPILE_S, END_S - bench.elapsed_s), bench):
                 fast(tracker.net, crops, state).maps.cpu()
             ready_s = bench.clock() - began
             works = {"compiled": lambda: fast(tracker.net, crops, state)}  # noqa: B023
@@ -275,7 +279,7 @@ def compiled(bench: Bench) -> None:
             rows.append({"preset": preset, **taken, "to get ready, s": ready_s})
         except Exception as error:  # noqa: BLE001  # whatever the compiler says
             rows.append({"preset": preset, "skipped": f"{type(error).__name__}: {error}"[:300]})
-    bench.tell(f"torch.compile (reduce-overhead), 1 target, {_name(bench.half)}", rows)
+        bench.tell(f"torch.compile (reduce-overhead), 1 target, {_name(bench.half)}", rows)
 
 
 # ----------------------------------------------------------------------------------- their parts
@@ -390,26 +394,32 @@ def _roofline(
 
 
 @contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Convolutions without TF32."""
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
-
-
-@contextmanager
-def _at_most(seconds: int) -> Iterator[None]:
-    """TimeoutError when it takes longer."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"over {seconds} s")
-
-    before: Callable[..., Any] | int | None = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+def _cudnn(name: str, value: bool) -> Iterator[None]:
+    """A switch of cuDNN, put back afterwards."""
+    before = getattr(torch.backends.cudnn, name)
+    setattr(torch.backends.cudnn, name, value)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        setattr(torch.backends.cudnn, name, before)
+
+
+@contextmanager
+def _at_most(seconds: float, bench: Bench) -> Iterator[None]:
+    """End the program, which has nothing left to do, when it takes longer."""
+
+    def stop() -> None:
+        bench.found["torch.compile"] = f"skipped: not ready after {seconds:.0f} s"
+        bench.save()
+        print(f"\ntorch.compile {bench.found['torch.compile']}", flush=True)
+        os._exit(0)  # a compiler does not listen to anything softer
+
+    timer = threading.Timer(seconds, stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -417,4 +427,4 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _text(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
