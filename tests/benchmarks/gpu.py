@@ -313,6 +313,8 @@ def _tracker(bench: Bench, preset: str, dtype: torch.dtype, *, graph: bool) -> T
     net = lower_precision(copy.deepcopy(_network(preset)), dtype)
     net = net.to(bench.device, memory_format=torch.channels_last)
     settings = replace(default_settings(net.preset.name, aware=True), widening_steps=0)
+    if preset == "ocean":  # random weights are never sure, and a doubtful frame teaches nothing
+        settings = replace(settings, found_score=0, lost_score=0)
     tracker = Tracker(net, settings)
     tracker.search = Search(net, bench.recorder() if graph else None)
     return tracker
