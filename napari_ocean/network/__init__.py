@@ -7,7 +7,15 @@ from napari_ocean.network.checkpoint import (
     read_checkpoint,
     save_network,
 )
-from napari_ocean.network.ocean import OceanNet, OceanOutput, TemplateState, fold_batch_norm, stack
+from napari_ocean.network.graphs import Answer, Search, cuda_recorder, maps
+from napari_ocean.network.ocean import (
+    OceanNet,
+    OceanOutput,
+    TemplateState,
+    fold_batch_norm,
+    lower_precision,
+    stack,
+)
 from napari_ocean.network.presets import LITE, OCEAN, PRESETS, SEARCH_PX, TEMPLATE_PX, Preset
 
 __all__ = [
@@ -16,14 +24,19 @@ __all__ = [
     "PRESETS",
     "SEARCH_PX",
     "TEMPLATE_PX",
+    "Answer",
     "Checkpoint",
     "OceanNet",
     "OceanOutput",
     "Preset",
+    "Search",
     "TemplateState",
     "build_network",
+    "cuda_recorder",
     "fold_batch_norm",
     "load_network",
+    "lower_precision",
+    "maps",
     "read_checkpoint",
     "save_network",
     "stack",

@@ -38,7 +38,7 @@ def sampling_positions(boxes: Tensor) -> Tensor:
     center_y = ((y0 + y1) / 2 - middle) / STRIDE_PX + size // 2
     half_width = (x1 - x0 + 1) / STRIDE_PX / 2
     half_height = (y1 - y0 + 1) / STRIDE_PX / 2
-    taps = torch.tensor([-1.0, 0.0, 1.0], device=boxes.device)
+    taps = torch.arange(-1.0, 2.0, device=boxes.device)
     tap_y, tap_x = torch.meshgrid(taps, taps, indexing="ij")
     x = center_x[:, None] + tap_x.reshape(1, 9, 1, 1) * half_width[:, None]
     y = center_y[:, None] + tap_y.reshape(1, 9, 1, 1) * half_height[:, None]
@@ -54,13 +54,13 @@ class AlignedConv(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def forward(self, features: Tensor, positions: Tensor) -> Tensor:
-        """Convolve ``(N, C, S, S)`` features read at ``(N, 9, S, S, 2)`` positions."""
-        n, channels, height, width = features.shape
+        """Convolve ``(N, C, S, S)`` features read at ``(N, 9, S, S, 2)`` float32 positions."""
+        n, channels, size, _ = features.shape
         # grid_sample wants [-1, 1] from edge to edge of the map
-        scale = torch.tensor([width, height], dtype=features.dtype, device=features.device)
-        grid = ((2 * positions + 1) / scale - 1).reshape(n, 9 * height, width, 2)
-        sampled = F.grid_sample(features, grid, align_corners=False)  # (N, C, 9 H, W)
-        sampled = sampled.reshape(n, channels * 9, height, width)
+        scale = positions.new_full((2,), size)
+        grid = ((2 * positions + 1) / scale - 1).reshape(n, 9 * size, size, 2)
+        sampled = F.grid_sample(features.float(), grid, align_corners=False)  # (N, C, 9 S, S)
+        sampled = sampled.reshape(n, channels * 9, size, size).to(self.weight.dtype)
         return F.conv2d(sampled, self.weight.reshape(channels, channels * 9, 1, 1))
 
 
@@ -76,5 +76,5 @@ class AwareHead(nn.Module):
         """Logits ``(N, 1, S, S)`` from ``(N, C, S, S)`` features and ``(N, 4, S, S)`` distances."""
         positions = sampling_positions(decode(ltrb))
         aligned: Tensor = F.relu(self.sample(box_features, positions))
-        logits: Tensor = self.predict(aligned)
+        logits: Tensor = self.predict(aligned.float())
         return logits

@@ -33,7 +33,8 @@ class BoxHead(nn.Module):
         """Distances ``(N, 4, S, S)`` in px of the search crop, and the tower's features."""
         features = self.tower(matched)
         # in full precision: half a percent of a size is some of the overlap
-        ltrb = torch.exp(self.adjust * self.predict(features).float() + self.bias)
+        raw = self.predict(features.float()).float()
+        ltrb = torch.exp(self.adjust * raw + self.bias)
         return ltrb, features
 
 
@@ -47,5 +48,5 @@ class RegularHead(nn.Module):
 
     def forward(self, matched: Tensor) -> Tensor:
         """Logits ``(N, 1, S, S)``."""
-        logits: Tensor = LOGIT_SCALE * self.predict(self.tower(matched))
+        logits: Tensor = LOGIT_SCALE * self.predict(self.tower(matched).float())
         return logits

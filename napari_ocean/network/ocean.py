@@ -40,12 +40,6 @@ class OceanOutput(NamedTuple):
     aware: Tensor | None
     """Object-aware logits ``(N, 1, S, S)``; None without the object-aware head."""
 
-    def at(self, index: int) -> OceanOutput:
-        """One of the N, still as a batch."""
-        one = slice(index, index + 1)
-        aware = None if self.aware is None else self.aware[one]
-        return OceanOutput(self.ltrb[one], self.regular[one], aware)
-
 
 class OceanNet(nn.Module):
     """Siamese network of the paper in one of its sizes.
@@ -78,13 +72,18 @@ class OceanNet(nn.Module):
         self.box_head = BoxHead(channels, depth=preset.tower_depth, separable=separable)
         self.aware_head = AwareHead(channels) if aware else None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the crops it takes."""
+        return next(self.backbone.parameters()).dtype
+
     def template(self, z: Tensor) -> TemplateState:
         """Encode the target.
 
         Parameters
         ----------
         z : Tensor, shape (N, 3, 127, 127)
-            Template crops, float32 BGR 0..255.
+            Template crops, BGR 0..255.
         """
         return self.encode(self.backbone(z))
 
@@ -94,7 +93,7 @@ class OceanNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (N, 3, S, S)
-            Search crops of side 255, 271 or 287, float32 BGR 0..255.
+            Search crops of side 255, 271 or 287, BGR 0..255.
         state : TemplateState
             Of N targets, or of one that all crops share.
         """
@@ -128,6 +127,8 @@ class OceanNet(nn.Module):
 
 def stack(states: Sequence[TemplateState]) -> TemplateState:
     """Several targets' states as one, for search crops in the same order."""
+    if len(states) == 1:
+        return states[0]
     regular = zip(*(state.regular for state in states), strict=True)
     box = zip(*(state.box for state in states), strict=True)
     return TemplateState(tuple(map(torch.cat, regular)), tuple(map(torch.cat, box)))
@@ -146,4 +147,25 @@ def fold_batch_norm(net: OceanNet) -> OceanNet:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 module._modules[first] = torch.nn.utils.fuse_conv_bn_eval(conv, norm)
                 module._modules[second] = nn.Identity()
+    return net
+
+
+def lower_precision(net: OceanNet, dtype: torch.dtype) -> OceanNet:
+    """Have the layers of features work in half precision, in place, for inference.
+
+    The predictions stay float32, and with them boxes and sampling positions: the exponential of a
+    half number is off by up to a pixel. float32 leaves the network as it is.
+    """
+    parts: list[nn.Module] = [
+        net.backbone,
+        net.neck,
+        net.regular_combination,
+        net.box_combination,
+        net.regular_head.tower,
+        net.box_head.tower,
+    ]
+    if net.aware_head is not None:
+        parts.append(net.aware_head.sample)
+    for part in parts:
+        part.to(dtype)
     return net

@@ -82,7 +82,7 @@ class Classifier:
         return Classifier(**values)
 
     def features(self, raw: Tensor) -> Tensor:
-        """Features of the filter from those of the backbone, instance-normalised.
+        """Features of the filter from those of the backbone, instance-normalised, float32.
 
         Parameters
         ----------
@@ -94,6 +94,7 @@ class Classifier:
             With the mean square of a sample at ``1 / (D KERNEL^2)``, so that a filter of unit
             features answers with about one.
         """
+        raw = raw.float()  # the sum of the squares is beyond half precision
         if self.project is not None:
             raw = F.conv2d(raw, self.project, padding=1)
         channels = raw.shape[1]

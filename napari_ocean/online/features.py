@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +20,16 @@ BRANCH_PX = 224
 
 BRANCH_STRIDE_PX = 16
 
-CROPS_AT_ONCE = 4
-"""Crops in one batch of the network: more do not fit a CPU's cache."""
+CROPS_AT_ONCE: Mapping[str, int] = {"cpu": 4, "cuda": 32}
+"""Crops in one batch of the network by kind of device: more do not fit a CPU's cache."""
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def crops_at_once(device: torch.device) -> int:
+    """Crops that are best put through the network together (:data:`CROPS_AT_ONCE`)."""
+    return CROPS_AT_ONCE.get(device.type, CROPS_AT_ONCE["cpu"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +87,17 @@ def shared_cells(search_px: int, size: int) -> Cells:
 def coarse_features(net: OceanNet, classifier: Classifier, crops: Tensor) -> Tensor:
     """Features of stride 16, ``(N, D, 13, 13)``, from crops ``(N, 3, 224, 224)`` BGR 0..255.
 
-    Those of the online branch, which takes normalised RGB, or where the checkpoint has none the
-    shared ones at every second cell. Larger crops give more cells.
+    The crops are float32 whatever the network takes. Features are those of the online branch,
+    which takes normalised RGB, or where the checkpoint has none the shared ones at every second
+    cell. Larger crops give more cells.
     """
     backbone = net.backbone
     if has_branch(net) and isinstance(backbone, ResNet50):
         mean, std = (crops.new_tensor(v)[:, None, None] for v in (_IMAGENET_MEAN, _IMAGENET_STD))
-        return classifier.features(backbone.online_features((crops.flip(1) / 255 - mean) / std))
-    return classifier.features(F.avg_pool2d(net.neck(backbone(crops)), 3, BRANCH_STRIDE_PX // 8))
+        normalised = (crops.flip(1) / 255 - mean) / std
+        return classifier.features(backbone.online_features(normalised.to(net.dtype)))
+    features = net.neck(backbone(crops.to(net.dtype)))
+    return classifier.features(F.avg_pool2d(features, 3, BRANCH_STRIDE_PX // 8))
 
 
 def branch_features(
@@ -101,7 +110,7 @@ def branch_features(
     """
     side = round(crops.shape[-1] * BRANCH_PX / ordinary_px)
     smaller = F.interpolate(
-        crops, (side, side), mode="bilinear", align_corners=False, antialias=True
+        crops.float(), (side, side), mode="bilinear", align_corners=False, antialias=True
     )
     return coarse_features(net, classifier, smaller)
 

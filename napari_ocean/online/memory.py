@@ -44,8 +44,9 @@ class SampleMemory:
         n = len(features)
         self.features = features.new_zeros(self.capacity, *features.shape[1:])
         self.centers = centers.new_zeros(self.capacity, 2)
-        self.weights = torch.zeros(self.capacity, device=features.device)
-        self._lasting = torch.zeros(self.capacity, dtype=torch.bool, device=features.device)
+        # on the CPU: a GPU would be waited for at each question about them
+        self.weights = torch.zeros(self.capacity)
+        self._lasting = torch.zeros(self.capacity, dtype=torch.bool)
         self.features[:n], self.centers[:n], self.weights[:n] = features, centers, 1 / n
         self._lasting[:n] = lasting
         self.count, self._newest = n, None
@@ -69,7 +70,7 @@ class SampleMemory:
     def used(self) -> tuple[Tensor, Tensor, Tensor]:
         """Features, centres and weights of all samples there are."""
         n = self.count
-        return self.features[:n], self.centers[:n], self.weights[:n]
+        return self.features[:n], self.centers[:n], self.weights[:n].to(self.features.device)
 
     def _place(self) -> int:
         if self.count < self.capacity:

@@ -21,10 +21,10 @@ from napari_ocean.network.grid import cell_centers, score_size
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.classifier import Classifier
 from napari_ocean.online.features import (
-    CROPS_AT_ONCE,
     Cells,
     branch_cells,
     branch_features,
+    crops_at_once,
     has_branch,
     resample,
     shared_cells,
@@ -101,12 +101,9 @@ class OnlineUpdate:
             classifier = Classifier.default(STRIDE_PX)
         self._classifier = classifier = classifier.to(crops.device)
         self._settings = settings
-        features = torch.cat(
-            [
-                self._features(*part)
-                for part in zip(crops.split(CROPS_AT_ONCE), raw.split(CROPS_AT_ONCE), strict=True)
-            ]
-        )
+        at_once = crops_at_once(crops.device)
+        parts = zip(crops.split(at_once), raw.split(at_once), strict=True)
+        features = torch.cat([self._features(*part) for part in parts])
         cells = self._cells(crops.shape[-1], features.shape[-1])
         self._model = TargetModel(
             classifier,

@@ -14,11 +14,10 @@ from torch import Tensor
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
-from napari_ocean.network import TEMPLATE_PX, OceanNet, OceanOutput, TemplateState, stack
-from napari_ocean.network.grid import decode
+from napari_ocean.network import TEMPLATE_PX, OceanNet, TemplateState, maps, stack
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.augment import EXAMPLE_VIEWS, VIEWS
-from napari_ocean.online.features import CROPS_AT_ONCE
+from napari_ocean.online.features import crops_at_once
 from napari_ocean.online.released import ReleasedUpdate
 from napari_ocean.online.update import Found, OnlineUpdate, Seen, Update
 from napari_ocean.tracking import siamese
@@ -59,6 +58,7 @@ class Session:
     def __init__(self, tracker: Tracker, shown: Sequence[Shown]) -> None:
         frame_rgb, box_xyxy = shown[0]
         self._net = tracker.net
+        self._search = tracker.search
         self._device = tracker.device
         self._settings = tracker.settings
         self._center_xy = boxes.center(box_xyxy)
@@ -76,7 +76,7 @@ class Session:
         self._update: Update | None = None
         self._holds = tracker.online is not None and tracker.online.fidelity == "default"
         with inference(self._net):
-            self._template: TemplateState = self._net.template(_tensor([patch], self._device))
+            self._template: TemplateState = self._net.template(self._crops([patch]))
             if self._holds or settings.aspect_share > 0:
                 self._study(tracker, shown if self._holds else shown[:1])
             if tracker.online is not None and not self._holds:
@@ -120,16 +120,13 @@ class Session:
         return _Question(frame_rgb, patch, transform, scale)
 
     def _answer(
-        self, question: _Question, crop: Tensor, raw: Tensor, out: OceanOutput
+        self, question: _Question, said: FloatArray, learnt: FloatArray | None
     ) -> Prediction:
-        """Make one box of what the network said of the crop, and learn from it."""
-        settings, search_px = self._settings, crop.shape[-1]
-        maps, score = self._read(out)
-        learnt = None
-        if self._update is not None:
-            learnt = self._update.scores(Seen(question.frame_rgb, crop, raw))
+        """Make one box of what network and online update said of the crop, and learn from it."""
+        settings, search_px = self._settings, len(question.patch)
+        cells, score = self._read(said)
         scale = question.scale
-        best = siamese.select(maps, score, self._size_wh * scale, settings, learnt)
+        best = siamese.select(cells, score, self._size_wh * scale, settings, learnt)
         state = self._judge(best.confidence)
         if state is State.LOST and self._holds:
             self._center_xy, self._size_wh = self._trusted
@@ -157,12 +154,26 @@ class Session:
             self._update.learn(Found(best.box_xyxy, self._center_xy, self._size_wh))
         return self._prediction(best.confidence, state)
 
-    def _read(self, out: OceanOutput) -> tuple[FloatArray, FloatArray]:
+    def _learnt(self, question: _Question, crop: Tensor, raw: Tensor) -> FloatArray | None:
+        """What the online update says of the crop, if there is one."""
+        if self._update is None:
+            return None
+        return self._update.scores(Seen(question.frame_rgb, crop, raw))
+
+    def _read(self, said: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Boxes ``(4, S, S)`` in px of the search crop, and score ``(S, S)``."""
-        aware = None if out.aware is None else _array(out.aware.sigmoid())[0]
-        regular = _array(out.regular.sigmoid())[0]
+        regular, aware = said[4], said[5] if len(said) > 5 else None
         score = siamese.fuse_scores(regular, aware, self._settings.aware_weight)
-        return siamese.stretch(_array(decode(out.ltrb)), self._stretch_wh), score
+        return siamese.stretch(said[:4], self._stretch_wh), score
+
+    def _crops(self, patches_rgb: Sequence[Image]) -> Tensor:
+        """Crops ``(N, 3, S, S)`` BGR 0..255 as the network takes them."""
+        pixels = torch.from_numpy(np.stack(patches_rgb))
+        on_gpu = self._device.type == "cuda"
+        if on_gpu:  # page-locked memory is copied while the CPU goes on
+            pixels = pixels.pin_memory()
+        bgr = pixels.to(self._device, non_blocking=on_gpu).flip(-1)
+        return bgr.permute(0, 3, 1, 2).to(self._net.dtype)
 
     def _prediction(self, confidence: float, state: State) -> Prediction:
         box = boxes.from_center(self._center_xy, self._size_wh)
@@ -188,8 +199,9 @@ class Session:
                 seed=i,
             )
         ]
-        crops = _tensor([picture.crop for picture in pictures], self._device)
-        raw = torch.cat([self._net.backbone(part) for part in crops.split(CROPS_AT_ONCE)])
+        crops = self._crops([picture.crop for picture in pictures])
+        parts = crops.split(crops_at_once(self._device))
+        raw = torch.cat([self._net.backbone(part) for part in parts])
         if self._settings.aspect_share > 0:
             self._stretch_wh = self._own_aspect(raw, pictures)
         if self._holds and tracker.online is not None:
@@ -204,7 +216,8 @@ class Session:
         for i, picture in enumerate(pictures):
             if not picture.view.rotation_deg:
                 out = self._net.match(raw[i : i + 1], self._template)
-                found = siamese.at(*self._read(out), boxes.center(picture.box_px))
+                said = _array(maps(out))[0]
+                found = siamese.at(*self._read(said), boxes.center(picture.box_px))
                 logs.append(np.log(boxes.size(picture.box_px) / boxes.size(found)))
         width, height = self._settings.aspect_share * np.median(logs, axis=0)
         return np.exp([(width - height) / 2, (height - width) / 2])
@@ -259,8 +272,9 @@ def step_together(sessions: Sequence[Session], frame_rgb: Image) -> list[Predict
         by_size.setdefault(len(question.patch), []).append(i)
     found: dict[int, Prediction] = {}
     for alike in by_size.values():
-        for start in range(0, len(alike), CROPS_AT_ONCE):
-            batch = alike[start : start + CROPS_AT_ONCE]
+        at_once = crops_at_once(sessions[0]._device)
+        for start in range(0, len(alike), at_once):
+            batch = alike[start : start + at_once]
             answers = _answers([sessions[i] for i in batch], [questions[i] for i in batch])
             found.update(zip(batch, answers, strict=True))
     return [found[i] for i in range(len(sessions))]
@@ -268,14 +282,17 @@ def step_together(sessions: Sequence[Session], frame_rgb: Image) -> list[Predict
 
 def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> list[Prediction]:
     """Answers to questions whose crops are of one size."""
-    net = sessions[0]._net
-    with inference(net):
-        crops = _tensor([question.patch for question in questions], sessions[0]._device)
-        raw = net.backbone(crops)
-        out = net.match(raw, stack([session._template for session in sessions]))
+    first = sessions[0]
+    with inference(first._net):
+        crops = first._crops([question.patch for question in questions])
+        said = first._search(crops, stack([session._template for session in sessions]))
+        one_each = zip(sessions, questions, crops.split(1), said.raw.split(1), strict=True)
+        # before the maps are waited for, so that a GPU has this to go on with
+        learnt = [session._learnt(*seen) for session, *seen in one_each]
+        maps_each = _array(said.maps)
         return [
-            session._answer(question, crops[i : i + 1], raw[i : i + 1], out.at(i))
-            for i, (session, question) in enumerate(zip(sessions, questions, strict=True))
+            session._answer(*asked)
+            for session, *asked in zip(sessions, questions, maps_each, learnt, strict=True)
         ]
 
 
@@ -309,11 +326,5 @@ def check_frame(frame: Any) -> None:
         )
 
 
-def _tensor(patches_rgb: Sequence[Image], device: torch.device) -> Tensor:
-    """Crops ``(N, 3, S, S)`` float32 BGR."""
-    bgr = torch.from_numpy(np.stack(patches_rgb)[..., ::-1].copy())
-    return bgr.to(device).permute(0, 3, 1, 2).float()
-
-
 def _array(batch: Tensor) -> FloatArray:
-    return np.asarray(batch[0].cpu().double().numpy())  # in this order: MPS has no float64
+    return np.asarray(batch.cpu().double().numpy())  # in this order: MPS has no float64

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError
-from napari_ocean.network import OceanNet, build_network, fold_batch_norm, read_checkpoint
+from napari_ocean.network import (
+    OceanNet,
+    Search,
+    build_network,
+    cuda_recorder,
+    fold_batch_norm,
+    lower_precision,
+    read_checkpoint,
+)
 from napari_ocean.online.classifier import Classifier
 from napari_ocean.online.settings import OnlineSettings
 from napari_ocean.tracking.session import Session, check_frame
@@ -23,10 +32,17 @@ EXAMPLES = 4
 """Examples that are used, the first ones given: each costs a few passes of the network."""
 
 
+Precision = Literal["auto", "float32", "float16", "bfloat16"]
+
+PRECISIONS: Mapping[str, torch.dtype] = {"cpu": torch.float32, "cuda": torch.float16}
+"""Number format of the layers of features by kind of device; others use float32."""
+
+
 def load_tracker(
     model: str | Path = "lite",
     *,
     device: str = "auto",
+    precision: Precision = "auto",
     settings: SiameseSettings | None = None,
     online: bool | OnlineSettings | None = True,
 ) -> Tracker:
@@ -38,6 +54,9 @@ def load_tracker(
         Preset (``"lite"``, the embedded default, or ``"ocean"``) or a weights file.
     device : str
         ``"auto"`` (a CUDA GPU when there is one, else the CPU) or a torch device.
+    precision : {"auto", "float32", "float16", "bfloat16"}
+        Number format of the network's features; ``"auto"``: the fast one of the device. Boxes
+        and scores are made in float32 always.
     settings : SiameseSettings, optional
         Default: those that belong to the network.
     online : bool or OnlineSettings, optional
@@ -48,16 +67,17 @@ def load_tracker(
     WeightsError
         If the weights are not on this computer or cannot be loaded.
     ConfigError
-        If there is no such device.
+        If there is no such device or precision.
     """
     place = _device(device)
+    dtype = _dtype(precision, place)
     path = find_weights(model)
     checkpoint = read_checkpoint(path)
     net = build_network(checkpoint, path)
     aware = net.aware_head is not None
     if settings is None:
         settings = default_settings(net.preset.name, aware=aware)
-    net = fold_batch_norm(net).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
+    net = lower_precision(fold_batch_norm(net), dtype).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
     if online is True:
         online = OnlineSettings()
     classifier = Classifier.from_released(checkpoint.classifier) if checkpoint.classifier else None
@@ -85,6 +105,9 @@ class Tracker:
         classifier: Classifier | None = None,
     ) -> None:
         self.net = net.eval()
+        self.search = Search(
+            net, cuda_recorder(self.device) if self.device.type == "cuda" else None
+        )
         self.settings = settings
         self.online = online
         self.classifier = classifier
@@ -144,3 +167,12 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"There is no device {name!r} here; use auto or cpu.") from error
     return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return PRECISIONS.get(device.type, torch.float32)
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    if name not in dtypes:
+        raise ConfigError(f"precision is {name!r}; it must be auto, {', '.join(dtypes)}.")
+    return dtypes[name]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import platformdirs
-
 from napari_ocean.errors import WeightsError
 from napari_ocean.network import PRESETS
 
@@ -20,6 +18,8 @@ SUFFIXES = (".safetensors", ".pth")
 
 def weights_folder() -> Path:
     """Folder in which a user keeps weights that do not ship with the package."""
+    import platformdirs  # a bare machine tracks with a weights file and without this
+
     return platformdirs.user_data_path("napari-ocean", appauthor=False) / "weights"
 
 

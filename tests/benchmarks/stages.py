@@ -165,7 +165,7 @@ def _crop(tracker: Tracker, clip: DemoClip) -> tuple[np.ndarray, np.ndarray]:
 
 def _tensor(tracker: Tracker, patch: np.ndarray) -> torch.Tensor:
     bgr = torch.from_numpy(patch[..., ::-1].copy()).to(tracker.device)
-    return bgr.permute(2, 0, 1)[None].float()
+    return bgr.permute(2, 0, 1)[None].to(tracker.net.dtype)
 
 
 def _stepping(tracker: Tracker, clip: DemoClip) -> Work:

@@ -111,3 +111,9 @@ def test_unknown_devices_are_refused() -> None:
     for device in ("cuda:99", "toaster", "meta"):
         with pytest.raises(ConfigError, match=device):
             load_tracker(device=device)
+
+
+def test_unknown_precisions_are_refused() -> None:
+    with pytest.raises(ConfigError, match="float64"):
+        load_tracker(device="cpu", precision="float64")  # type: ignore[arg-type]
+    assert load_tracker(device="cpu").net.dtype == torch.float32
