@@ -59,6 +59,9 @@ class PairSettings:
     """Of the strangers, pasted or sought in vain, those of the target's kind if there are any."""
     background_share: float = 0.7
     """Search crops reaching past the photo that show another photo there, not a flat colour."""
+    transplant_share: float = 0.3
+    """Search crops with the target on another photo: two views of one photo share their
+    surroundings, and a network that matches those loses a target that moves on."""
     occlusion_share: float = 0.15
     """Search crops with something pasted over part of the target."""
     template_shift_px: float = 4.0
@@ -164,11 +167,9 @@ class PairSource:
             "search": second,
             "search_shift": rng.uniform(-1, 1, (n, 2)) * settings.search_shift_px,
             "search_scale": np.exp(scale + aspect),
-            "background": np.where(
-                rng.random(n) < settings.background_share,
-                rng.integers(max(self._photos, 1), size=n),
-                -1,
-            ),
+            "ground": rng.integers(max(self._photos, 1), size=n),
+            "continued": rng.random(n) < settings.background_share,
+            "transplanted": rng.random(n) < settings.transplant_share,
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
             **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
             "places": rng.uniform(0, settings.search_px, (n, _PLACES, 2)),
@@ -250,8 +251,9 @@ class PairSource:
     def _crop(self, plan: Plan, name: str, out_px: int) -> tuple[Tensor, FloatArray]:
         """Crops around targets whose context, unshifted and unscaled, fills 127 px.
 
-        Outside the image is the background, or the image's mean colour. Returns the crops,
-        float32, and the boxes in them (edge coordinates).
+        Outside the image is another one, or the image's mean colour; a transplanted target has
+        nothing of its own image around it. Returns the crops, float32, and the boxes in them (edge
+        coordinates).
         """
         target = self._targets.box[plan[name]]
         image = self._targets.image[plan[name]]
@@ -267,14 +269,24 @@ class PairSource:
         crops, inside = self._album.read(chosen, x, y)
         fill = self._album.mean_colors[chosen][:, None, None]
         crops = torch.where(inside[..., None], crops, fill)
-        if name == "search":
-            behind, rows = plan["background"], np.flatnonzero(plan["background"] >= 0)
-            if len(rows):
-                index = self._tensor(rows)
-                other = self._stretched(behind[rows], out_px)
-                crops[index] = torch.where(inside[index][..., None], crops[index], other)
         half = size * scale / 2
-        return crops, np.hstack([middle - half, middle + half])
+        box = np.hstack([middle - half, middle + half])
+        if name == "search":
+            self._lay_on_ground(crops, inside, plan, box)
+        return crops, box
+
+    def _lay_on_ground(self, crops: Tensor, inside: Tensor, plan: Plan, box: FloatArray) -> None:
+        """Put another photo where the target's own ends, in place."""
+        rows = np.flatnonzero(plan["continued"] | plan["transplanted"])
+        if not len(rows):
+            return
+        index = self._tensor(rows)
+        own = inside[index].float()
+        within = _shares(box[rows], crops.shape[1])
+        cut = self._tensor(plan["transplanted"][rows])[:, None, None]
+        own = torch.where(cut, own * _ellipse(*map(self._tensor, within)), own)
+        ground = self._stretched(plan["ground"][rows], crops.shape[1])
+        crops[index] = torch.lerp(ground, crops[index], own[..., None].expand_as(ground))
 
     def _stretched(self, image: Indices, out_px: int) -> Tensor:
         """Whole images as squares."""
@@ -300,15 +312,12 @@ class PairSource:
             rows = rows[np.any(free, axis=1)[rows]]
         if not len(rows):
             return
-        pixel = np.arange(crops.shape[1]) + 0.5
-        share = (pixel - center[rows, :, None]) / size[rows, :, None]  # -0.5..0.5 on the object
-        places = boxes.center(stranger)[rows, :, None] + share * shape[rows, :, None] - 0.5
+        share = _shares(boxes.from_center(center, size)[rows], crops.shape[1])
+        middle, extent = boxes.center(stranger)[rows].T, shape[rows].T
+        places = middle[..., None] + share * extent[..., None] - 0.5
         image = self._tensor(self._targets.image[plan[name][rows]])
-        colors, _ = self._album.read(image, *map(self._tensor, places.swapaxes(0, 1)))
-        x, y = map(self._tensor, share.swapaxes(0, 1))
-        radius = torch.hypot(2 * x[:, None, :], 2 * y[:, :, None])
-        on_it = (x.abs() <= 0.5)[:, None, :] & (y.abs() <= 0.5)[:, :, None]
-        alpha = ((1.15 - radius) * 5).clamp(0, 1) * on_it
+        colors, _ = self._album.read(image, *map(self._tensor, places))
+        alpha = _ellipse(*map(self._tensor, share))
         index = self._tensor(rows)
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 
@@ -402,6 +411,20 @@ class _Targets:
         kind = self.kind[target]
         chosen = self._by_kind[self._kind_starts[kind] + rng.integers(self._kind_counts[kind])]
         return np.where(self._filmed[target], target, chosen)
+
+
+def _shares(box: FloatArray, side_px: int) -> FloatArray:
+    """Where the pixels of a crop lie in boxes, -0.5 to 0.5 inside, along x and y ``(2, N, S)``."""
+    pixel = np.arange(side_px) + 0.5
+    shares = (pixel - boxes.center(box)[..., None]) / boxes.size(box)[..., None]
+    return np.ascontiguousarray(shares.swapaxes(0, 1))
+
+
+def _ellipse(x: Tensor, y: Tensor) -> Tensor:
+    """Soft-edged ellipse in the box of :func:`_shares`, ``(N, S, S)``."""
+    radius = torch.hypot(2 * x[:, None, :], 2 * y[:, :, None])
+    on_it = (x.abs() <= 0.5)[:, None, :] & (y.abs() <= 0.5)[:, :, None]
+    return ((1.15 - radius) * 5).clamp(0, 1) * on_it
 
 
 def _boxes(number: int, image: LabelledImage, min_px: float) -> list[tuple[int, FloatArray, str]]:

@@ -315,6 +315,7 @@ def train(
         images, unseen = read_images(data).without_videos(settings.unseen_videos)
         loader = _pairs(training, images, rank, world, workers)
         measure = Unseen(unseen, place) if unseen.videos and rank == 0 else None
+        del images, unseen  # their pixels stand in the album now
         _loop(training, loader, out, measure, rank=rank, world=world)
     weights = out / f"{settings.preset}.safetensors"
     if rank == 0:
