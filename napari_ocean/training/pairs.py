@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
+from napari_ocean.errors import DataError
 from napari_ocean.network.presets import TEMPLATE_PX
 from napari_ocean.tracking.crop import context_side
-from napari_ocean.training.images import TrainingImages
+from napari_ocean.training.images import LabelledImage, TrainingImages
 
 Image = NDArray[np.uint8]
 
@@ -90,9 +91,19 @@ class PairSource:
     images : TrainingImages
     settings : PairSettings
     seed : int
+
+    Raises
+    ------
+    DataError
+        If no photo has an object of at least ``MIN_TARGET_PX``: every training draws from them.
     """
 
     def __init__(self, images: TrainingImages, settings: PairSettings, seed: int) -> None:
+        if not any(_large(photo).any() for photo in images.photos):
+            raise DataError(
+                f"No photo has an object of {MIN_TARGET_PX:g} px or more; lay a shard of photos "
+                "with boxes beside those of videos."
+            )
         self.images = images
         self.settings = settings
         self.seed = seed
@@ -154,9 +165,9 @@ class PairSource:
             image = self.images.photos[
                 rng.choice(len(self.images.photos), p=self.images.photo_weights)
             ]
-            large = boxes.size(image.boxes).min(axis=1) >= MIN_TARGET_PX
-            if large.any():
-                return image.pixels, image.boxes[rng.choice(np.flatnonzero(large))]
+            large = np.flatnonzero(_large(image))
+            if large.size:
+                return image.pixels, image.boxes[rng.choice(large)]
 
     def _mosaic(self, rng: np.random.Generator, side: int = 5) -> tuple[Image, FloatArray]:
         """The middle one of ``side x side`` small images, the others around it."""
@@ -228,6 +239,11 @@ class PairSource:
                 changed = _degrade(rng, changed)
             crops.append(np.ascontiguousarray(changed, dtype=np.uint8))
         return crops[0], crops[1]
+
+
+def _large(image: LabelledImage) -> NDArray[np.bool_]:
+    """Which boxes of an image can be targets, shape (K,)."""
+    return np.asarray(boxes.size(image.boxes).min(axis=1) >= MIN_TARGET_PX)
 
 
 def _flip(image: Image, box: FloatArray) -> tuple[Image, FloatArray]:
