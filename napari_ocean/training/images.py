@@ -96,7 +96,7 @@ def read_images(folder: Path) -> TrainingImages:
                 photos.append(image)
     weights = np.array([_weight(image) for image in photos])
     ordered = [[image for _, image in sorted(v, key=lambda f: f[0])] for v in videos.values()]
-    return TrainingImages(photos, weights / weights.sum(), tiny, ordered)
+    return TrainingImages(photos, weights / max(weights.sum(), 1e-9), tiny, ordered)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
+from napari_ocean.errors import DataError
 from napari_ocean.network.presets import TEMPLATE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.training import photometry
@@ -112,6 +113,11 @@ class PairSource:
     device : torch.device
     share : slice
         Those of them that are made here.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to follow in the images.
     """
 
     def __init__(
@@ -154,8 +160,7 @@ class PairSource:
         settings, n = self._settings, self._batch
         first, second = self._views(rng)
         stranger = self._strangers(rng, second, first_views=True)
-        present = rng.random(n) >= settings.negative_share
-        present |= self._targets.kind[stranger] == self._targets.kind[second]
+        present = (rng.random(n) >= settings.negative_share) | (stranger < 0)
         scale = rng.uniform(-1, 1, (n, 1)) * settings.search_scale
         aspect = rng.uniform(-1, 1, (n, 1)) * settings.search_aspect * (0.5, -0.5)
         return {
@@ -199,19 +204,20 @@ class PairSource:
             reach = np.maximum((length * settings.video_reach).astype(int), 1)
             i = rng.integers(length)
             j = np.clip(i + rng.integers(-reach, reach + 1), 0, length - 1)
-            filmed = draw < settings.video_share
+            filmed = (draw < settings.video_share) | (not targets.has_photos)
             first, second = np.where(filmed, start + i, first), np.where(filmed, start + j, second)
         return first, second
 
     def _strangers(
         self, rng: np.random.Generator, target: Indices, *, first_views: bool = False
     ) -> Indices:
-        """Other objects, some of the same kind as the target."""
+        """Other objects, some of the same kind as the target; -1 where one would be the target."""
         targets, n = self._targets, len(target)
         any_kind = self._views(rng)[0] if first_views else targets.photo(rng, n)
         alike = targets.alike(rng, target)
         usable = targets.image[alike] != targets.image[target]
-        return np.where(usable & (rng.random(n) < self._settings.alike_share), alike, any_kind)
+        chosen = np.where(usable & (rng.random(n) < self._settings.alike_share), alike, any_kind)
+        return np.where(targets.are_one(chosen, target), -1, chosen)
 
     def _stranger_plan(
         self,
@@ -363,6 +369,8 @@ class _Targets:
 
     Attributes
     ----------
+    has_photos : bool
+        Whether any is in a photo; otherwise films serve for everything.
     image : ndarray of int64, shape (T,)
         Its image in the album.
     box : ndarray of float64, shape (T, 4)
@@ -382,6 +390,7 @@ class _Targets:
             rows += found
             weights += [weight / max(len(found), 1)] * len(found)
         self._cumulative = np.cumsum(weights) / np.sum(weights)
+        self.has_photos = bool(rows)
         first_mosaic = len(rows)
         for i, image in enumerate(laid, len(images.photos)):
             rows += _boxes(i, image, MIN_TARGET_PX)
@@ -394,6 +403,11 @@ class _Targets:
             for frame in frames:
                 rows.append((number, frame.boxes[0], f"film {video}"))
                 number += 1
+        if not rows:
+            raise DataError(
+                f"No training image has an object of {MIN_TARGET_PX:g} px or more; "
+                "make shards of films with napari-ocean shard, or add photos with boxes."
+            )
         self.image = np.array([image for image, _, _ in rows], dtype=np.int64)
         self.box = np.stack([box for _, box, _ in rows])
         self.kind = np.unique([kind for _, _, kind in rows], return_inverse=True)[1]
@@ -403,7 +417,9 @@ class _Targets:
         self._filmed = np.arange(len(rows)) >= len(rows) - lengths.sum()
 
     def photo(self, rng: np.random.Generator, count: int) -> Indices:
-        """Targets in photos, by the weight of their photo."""
+        """Targets in photos, by the weight of their photo; any at all without photos."""
+        if not self.has_photos:
+            return rng.integers(len(self.box), size=count)
         return np.searchsorted(self._cumulative, rng.random(count), side="right")
 
     def alike(self, rng: np.random.Generator, target: Indices) -> Indices:
@@ -411,6 +427,11 @@ class _Targets:
         kind = self.kind[target]
         chosen = self._by_kind[self._kind_starts[kind] + rng.integers(self._kind_counts[kind])]
         return np.where(self._filmed[target], target, chosen)
+
+    def are_one(self, a: Indices, b: Indices) -> NDArray[np.bool_]:
+        """Whether targets are one object, pair by pair."""
+        one_film = self._filmed[a] & (self.kind[a] == self.kind[b])
+        return np.asarray((a == b) | one_film)
 
 
 def _shares(box: FloatArray, side_px: int) -> FloatArray:

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_ocean import boxes
 from napari_ocean.errors import DataError
-from napari_ocean.training.images import TrainingImages, read_images
+from napari_ocean.training import photometry
+from napari_ocean.training.album import Album
+from napari_ocean.training.images import LabelledImage, TrainingImages, mosaics, read_images
 from napari_ocean.training.pairs import PairSettings, PairSource
 
 CALM = PairSettings(
@@ -19,10 +22,12 @@ CALM = PairSettings(
     negative_share=0,
     paste_share=0,
     occlusion_share=0,
+    transplant_share=0,
     background_share=0,
     color=0,
     gray_share=0,
     blur_share=0,
+    coarse_share=0,
     noise_share=0,
 )
 
@@ -32,69 +37,19 @@ def images(shards) -> TrainingImages:
     return read_images(shards)
 
 
+def photo(pixels: np.ndarray, *given: tuple[float, ...], label: str = "toy") -> LabelledImage:
+    return LabelledImage("set/photo", pixels, np.reshape(given, (-1, 4)), (label,) * len(given))
+
+
+# ------------------------------------------------------------------------------------ reading
+
+
 def test_shards_are_sorted_by_use(images: TrainingImages) -> None:
     assert len(images.photos) == 6
     assert len(images.tiny) == 4
     assert [image.name for image in images.videos[0]] == [f"film/{i}.png" for i in range(5)]
     np.testing.assert_allclose(images.photo_weights, [0, 0.2, 0.2, 0.2, 0.2, 0.2])
     assert images.photos[1].pixels.shape == (90, 130, 3)
-
-
-@pytest.mark.parametrize("share", ["photos", "video", "mosaic"])
-def test_the_box_lies_on_the_object_in_the_search_crop(images, share: str) -> None:
-    settings = replace(CALM, video_share=share == "video", mosaic_share=share == "mosaic")
-    source = PairSource(images, settings, seed=3)
-    for index in range(20):
-        pair = source[index]
-        assert pair.template.shape == (127, 127, 3)
-        assert pair.search.shape == (255, 255, 3)
-        assert pair.present
-        x0, y0, x1, y1 = np.round(pair.box + 0.5).astype(int)
-        inner = pair.search[max(y0 + 4, 0) : max(y1 - 4, 0), max(x0 + 4, 0) : max(x1 - 4, 0)]
-        if inner.size == 0:
-            continue
-        # drawn objects are one colour, brighter than their noisy surroundings
-        assert inner.reshape(-1, 3).std(axis=0).max() < 12
-        assert inner.mean() > 125
-        np.testing.assert_allclose(pair.template[60:67, 60:67].mean(), inner.mean(), atol=80)
-
-
-def test_the_target_fills_the_crop_as_in_tracking(images: TrainingImages) -> None:
-    settings = replace(CALM, search_shift_px=0, search_scale=0, search_aspect=0)
-    for index in range(10):
-        box = PairSource(images, settings, seed=0)[index].box
-        width, height = boxes.size(box)
-        context = np.sqrt((width + (width + height) / 2) * (height + (width + height) / 2))
-        np.testing.assert_allclose(context, 127, rtol=1e-6)
-        np.testing.assert_allclose(boxes.center(box), [127, 127], atol=1e-6)
-
-
-def test_the_same_index_gives_the_same_pair_and_others_differ(images: TrainingImages) -> None:
-    source, again = (PairSource(images, PairSettings(), seed=5) for _ in range(2))
-    _ = source[0]
-    one, two, other = source[7], again[7], source[8]
-    np.testing.assert_array_equal(one.search, two.search)
-    np.testing.assert_array_equal(one.box, two.box)
-    assert not np.array_equal(one.search, other.search)
-    assert not np.array_equal(one.search, PairSource(images, PairSettings(), seed=6)[7].search)
-
-
-def test_negative_share_is_kept(images: TrainingImages) -> None:
-    source = PairSource(images, replace(CALM, negative_share=0.25), seed=0)
-    absent = sum(not source[index].present for index in range(200))
-    assert 30 <= absent <= 70
-
-
-def test_everything_on_gives_valid_pairs(images: TrainingImages) -> None:
-    shares = dict.fromkeys(
-        ("paste_share", "occlusion_share", "blur_share", "noise_share", "gray_share"), 0.9
-    )
-    source = PairSource(images, PairSettings(**shares), seed=1)
-    for index in range(60):
-        pair = source[index]
-        assert pair.search.dtype == pair.template.dtype == np.uint8
-        assert np.isfinite(pair.box).all()
-        assert (boxes.size(pair.box) > 0).all()
 
 
 def test_missing_or_broken_shards_are_named(tmp_path) -> None:
@@ -108,3 +63,186 @@ def test_missing_or_broken_shards_are_named(tmp_path) -> None:
         archive.writestr("boxes.jsonl", '{"file": "a.png", "width": 5, "height": 5, "boxes": []}')
     with pytest.raises(DataError, match=r"a\.png.*cannot be decoded"):
         read_images(tmp_path)
+
+
+def test_videos_kept_out_are_in_one_part_only(images: TrainingImages) -> None:
+    films = [[frame] for frame in images.videos[0]]
+    kept, unseen = replace(images, videos=films).without_videos(2)
+    names = [frame.name for video in kept.videos + unseen.videos for frame in video]
+    assert sorted(names) == [frame.name for frame in images.videos[0]]
+    assert (len(kept.videos), len(unseen.videos), len(unseen.photos)) == (3, 2, 0)
+    assert len(images.without_videos(0)[0].videos) == 1
+
+
+def test_boxes_of_a_mosaic_lie_on_their_tiles() -> None:
+    tiny = []
+    for level in range(40, 240, 20):
+        pixels = np.full((64, 64, 3), level, np.uint8)
+        pixels[20:40, 10:50] = level + 5
+        tiny.append(photo(pixels, (10, 20, 50, 40)))
+    for mosaic in mosaics(tiny, 3, seed=1):
+        assert mosaic.pixels.shape == (320, 320, 3)
+        assert len(mosaic.boxes) == len(mosaic.labels) == 9
+        for x0, y0, x1, y1 in mosaic.boxes.astype(int):
+            inner = mosaic.pixels[y0:y1, x0:x1]
+            assert inner.min() == inner.max() == mosaic.pixels[y0 - 1, x0, 0] + 5
+
+
+# -------------------------------------------------------------------------------------- album
+
+
+def test_the_album_reads_between_pixels_and_knows_its_borders() -> None:
+    ramp = np.repeat((10 * np.arange(6) + np.arange(4)[:, None])[..., None], 3, 2).astype(np.uint8)
+    album = Album([photo(np.zeros((3, 3, 3), np.uint8)), photo(ramp)], torch.device("cpu"))
+    x, y = torch.tensor([[-1.0, -0.4, 1.25, 5.4, 5.6]]), torch.tensor([[0.5, 3.4]])
+    colors, inside = album.read(torch.tensor([1]), x, y)
+    want = [[0.5, 0.5, 13, 50.5, 50.5], [3, 3, 15.5, 53, 53]]
+    torch.testing.assert_close(colors[0, ..., 1], torch.tensor(want))
+    assert inside[0].tolist() == [[False, True, True, True, False]] * 2
+    torch.testing.assert_close(album.mean_colors[1], torch.tensor([20.0] * 3))
+
+
+# -------------------------------------------------------------------------------------- pairs
+
+
+@pytest.mark.parametrize("share", ["photos", "video", "mosaic"])
+def test_the_box_lies_on_the_object_in_the_search_crop(images, share: str) -> None:
+    settings = replace(CALM, video_share=share == "video", mosaic_share=share == "mosaic")
+    batch = PairSource(images, settings, seed=3, batch=20)[0]
+    assert batch.templates.shape == (20, 127, 127, 3)
+    assert batch.searches.shape == (20, 255, 255, 3)
+    assert batch.present.all()
+    for template, search, box in zip(*(part.numpy() for part in batch[:3]), strict=True):
+        x0, y0, x1, y1 = np.round(box + 0.5).astype(int)
+        inner = search[max(y0 + 4, 0) : max(y1 - 4, 0), max(x0 + 4, 0) : max(x1 - 4, 0)]
+        if inner.size == 0:
+            continue
+        # drawn objects are one colour, brighter than their noisy surroundings
+        assert inner.reshape(-1, 3).std(axis=0).max() < 12
+        assert inner.mean() > 125
+        np.testing.assert_allclose(template[60:67, 60:67].mean(), inner.mean(), atol=80)
+
+
+def test_the_target_fills_the_crop_as_in_tracking(images: TrainingImages) -> None:
+    settings = replace(CALM, search_shift_px=0, search_scale=0, search_aspect=0)
+    box = PairSource(images, settings, seed=0, batch=10)[0].boxes.double().numpy()
+    width, height = boxes.size(box).T
+    context = np.sqrt((width + (width + height) / 2) * (height + (width + height) / 2))
+    np.testing.assert_allclose(context, 127, rtol=1e-5)
+    np.testing.assert_allclose(boxes.center(box), 127, atol=1e-4)
+
+
+def test_a_step_gives_the_same_pairs_on_any_number_of_processes(images: TrainingImages) -> None:
+    whole = PairSource(images, PairSettings(), seed=5, batch=8)
+    _ = whole[0]
+    halves = [
+        PairSource(images, PairSettings(), seed=5, batch=8, share=slice(i, i + 4))[7]
+        for i in (0, 4)
+    ]
+    for one, *parts in zip(whole[7], *halves, strict=True):
+        torch.testing.assert_close(torch.cat(parts), one, rtol=0, atol=0)
+    assert not torch.equal(whole[7].searches, whole[8].searches)
+    other = PairSource(images, PairSettings(), seed=6, batch=8)
+    assert not torch.equal(whole[7].searches, other[7].searches)
+
+
+def test_negative_share_is_kept(images: TrainingImages) -> None:
+    source = PairSource(images, replace(CALM, negative_share=0.25), seed=0, batch=200)
+    # one in five strangers is the target itself by chance: then it is present
+    assert 20 <= (~source[0].present).sum() <= 65
+
+
+def test_everything_on_gives_valid_pairs(images: TrainingImages) -> None:
+    names = ("paste", "occlusion", "blur", "noise", "gray", "coarse", "transplant", "background")
+    settings = PairSettings(**{f"{name}_share": 0.9 for name in names})
+    batch = PairSource(images, settings, seed=1, batch=40)[0]
+    assert batch.searches.dtype == batch.templates.dtype == torch.uint8
+    box = batch.boxes.numpy()
+    assert np.isfinite(box).all()
+    assert (boxes.size(box) > 0).all()
+
+
+def test_a_transplanted_target_leaves_its_surroundings_behind() -> None:
+    own = np.full((200, 200, 3), 100, np.uint8)
+    own[80:120, 80:120] = 250
+    ground = photo(np.zeros((50, 50, 3), np.uint8))
+    images = TrainingImages([photo(own, (80, 80, 120, 120)), ground], np.array([1.0, 0]), [], [])
+    settings = replace(CALM, transplant_share=1, search_shift_px=0, search_scale=0)
+    batch = PairSource(images, settings, seed=0, batch=12)[0]
+    corners, middles = batch.searches[:, 2, 2, 0], batch.searches[:, 127, 127, 0]
+    assert (middles == 250).all()
+    assert set(corners.tolist()) == {0, 100}  # the ground is either photo
+    assert (batch.templates[:, 2, 2, 0] == 100).all()
+
+
+def test_strangers_of_the_same_kind_are_pasted_beside_the_target() -> None:
+    def toy(level: int, label: str) -> LabelledImage:
+        pixels = np.zeros((120, 120, 3), np.uint8)
+        pixels[40:80, 40:80] = level
+        return photo(pixels, (40, 40, 80, 80), label=label)
+
+    images = TrainingImages(
+        [toy(100, "a"), toy(150, "a"), toy(250, "b")], np.array([0.5, 0.5, 0]), [], []
+    )
+    settings = replace(CALM, paste_share=1, alike_share=1, search_shift_px=0)
+    searches = PairSource(images, settings, seed=0, batch=30)[0].searches[..., 0]
+    shown = [set(np.unique(search).tolist()) & {100, 150, 250} for search in searches.numpy()]
+    assert sum({100, 150} <= levels for levels in shown) > 8
+    assert not any(250 in levels for levels in shown)
+
+
+def test_nothing_to_follow_is_said() -> None:
+    images = TrainingImages([photo(np.zeros((9, 9, 3), np.uint8))], np.ones(1), [], [])
+    with pytest.raises(DataError, match="No training image has an object of 8 px"):
+        PairSource(images, CALM, seed=0, batch=1)
+
+
+# --------------------------------------------------------------------------------- photometry
+
+
+@pytest.fixture
+def crops() -> torch.Tensor:
+    levels = np.random.default_rng(0).integers(0, 256, (3, 21, 21, 3))
+    return torch.from_numpy(levels).float()
+
+
+def test_no_change_of_light_is_the_identity(crops: torch.Tensor) -> None:
+    levels = torch.arange(256.0)[None, :, None].expand(3, -1, 3)
+    table = photometry.recolor(levels, torch.zeros(3, 5))
+    torch.testing.assert_close(photometry.look_up(crops.byte(), table), crops, rtol=0, atol=1e-3)
+    brighter = photometry.recolor(levels, torch.tensor([[0.0, 0, 0, 20, 0]]).expand(3, -1))
+    torch.testing.assert_close(brighter, levels + 20, rtol=0, atol=1e-3)
+
+
+def test_blur_keeps_the_mean_and_follows_its_angle() -> None:
+    dot = torch.zeros(2, 31, 31, 3)
+    dot[:, 15, 15] = 100
+    across = torch.full((2,), 0.4)
+    angle = torch.tensor([0.0, np.pi / 2])
+    blurred = photometry.blur(dot, torch.full((2,), 2.0), across, angle)
+    torch.testing.assert_close(blurred.sum(dim=(1, 2)), dot.sum(dim=(1, 2)), rtol=1e-4, atol=0)
+    level, upright = blurred[..., 0]
+    assert level[15, 19] > 1 > level[19, 15]
+    torch.testing.assert_close(level.T, upright, rtol=1e-4, atol=1e-4)
+
+
+def test_compression_loses_less_at_higher_quality(crops: torch.Tensor) -> None:
+    losses = [
+        (photometry.compress(crops, torch.full((3,), quality)) - crops).abs().mean()
+        for quality in (100.0, 60.0, 15.0)
+    ]
+    assert losses[0] < 1 < losses[1] < losses[2]
+    flat = torch.full((1, 20, 20, 3), 77.0)
+    kept = photometry.compress(flat, torch.tensor([15.0]))
+    assert (kept - flat).abs().max() < 8  # the mean of a block is kept in steps of 53 / 8
+
+
+def test_coarse_gray_and_noisy_crops(crops: torch.Tensor) -> None:
+    gray = photometry.gray(crops)
+    torch.testing.assert_close(gray[..., 0], gray[..., 2])
+    coarse = photometry.coarsen(crops, 3.0)
+    assert coarse.shape == crops.shape
+    assert coarse.std() < 0.6 * crops.std()
+    field = torch.randn(64, 64, 3)
+    noisy = photometry.add_noise(crops, field, np.array([[0, 1], [5, 5], [9, 0]]), torch.ones(3))
+    torch.testing.assert_close(noisy[0] - crops[0], field[:21, 1:22], rtol=0, atol=1e-4)
