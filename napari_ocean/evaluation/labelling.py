@@ -42,18 +42,24 @@ class Queue:
 
 def forward(walks: Walks, annotator: Annotator) -> None:
     """Follow from the first frame to the last, and anew from each box that had to be drawn."""
-    key, last = annotator.ends
-    annotator.draw(key)
+    first, _ = annotator.ends
+    annotator.draw(first)
+    _watch(walks, annotator, first)
+
+
+def _watch(walks: Walks, annotator: Annotator, key: int, *, in_passing: bool = False) -> None:
+    """Follow from a drawn box to the last frame, and anew from each box that had to be drawn."""
+    _, last = annotator.ends
     for frame in range(key + 1, last + 1):
         here = walks.between(key, frame, annotator.drawn)[-1]
-        if not annotator.look(frame, here.box_xyxy):
+        if not annotator.look(frame, here.box_xyxy, in_passing=in_passing):
             annotator.draw(frame)
             key = frame
 
 
 def two_sided(walks: Walks, annotator: Annotator) -> None:
     """Fuse the walks from both keyframes of an interval; split it at its worst frame."""
-    _bisect(lambda a, b: _boxes(_fused(walks, a, b, (a, b))[0]), annotator)
+    _bisect(lambda a, b: _boxes(_fused(walks, a, b)[0]), annotator)
 
 
 def from_left(walks: Walks, annotator: Annotator) -> None:
@@ -72,7 +78,8 @@ def reviewed(walks: Walks, annotator: Annotator) -> Queue:
     The person looks at the riskiest flag, at its riskiest frame first, and draws the first box
     that is refused, which is tracked anew on both sides; a flag without one is marked as fine.
     When no flag is left, the frames not looked at yet are played through; what is drawn then is
-    tracked forward only, since all before it is accepted.
+    tracked forward only, since all before it is accepted. Between keyframes the walks from both
+    are fused, each taught by the other's box; after the last one the boxes drawn nearest teach.
     """
     desk = _Desk(walks, annotator)
     first, _ = annotator.ends
@@ -94,11 +101,22 @@ def reviewed(walks: Walks, annotator: Annotator) -> Queue:
         flagged=len(flagged),
         found=len(bad & flagged),
     )
-    for frame in annotator.frames.tolist():
-        unseen = not annotator.has_seen(frame)
-        if unseen and not annotator.look(frame, desk.box_xyxy(frame), in_passing=True):
-            desk.draw(frame, both_ways=False)
+    _play(desk, walks, annotator)
     return queue
+
+
+def _play(desk: _Desk, walks: Walks, annotator: Annotator) -> None:
+    """Look in passing at what was not looked at yet; track forward from each box drawn."""
+    for frame in annotator.frames.tolist():
+        if annotator.has_seen(frame):
+            continue
+        if annotator.look(frame, desk.box_xyxy(frame), in_passing=True):
+            continue
+        if desk.is_last(frame):
+            annotator.draw(frame)
+            _watch(walks, annotator, frame, in_passing=True)
+            return
+        desk.draw(frame, both_ways=False)
 
 
 class _Desk:
@@ -122,6 +140,10 @@ class _Desk:
         box = self._tracks.get(self._id, frame)
         assert box is not None
         return box.box_xyxy
+
+    def is_last(self, frame: int) -> bool:
+        """Whether no box was drawn after a frame."""
+        return frame > max(self._tracks.keyframes(self._id))
 
     def queue(self) -> list[Flag]:
         """What is left to review, the riskiest first."""
@@ -148,7 +170,7 @@ class _Desk:
             self._take(frame + 1, found[1:])
 
     def _fuse(self, left: int, right: int) -> None:
-        found, overlaps = _fused(self._walks, left, right, self._annotator.drawn)
+        found, overlaps = _fused(self._walks, left, right)
         self._take(left + 1, found[1:-1], overlaps[1:-1].tolist())
 
     def _take(
@@ -176,14 +198,15 @@ def _span(flag: Flag) -> list[int]:
     return [flag.frame, *(k for k in range(flag.start, flag.stop) if k != flag.frame)]
 
 
-def _fused(
-    walks: Walks, left: int, right: int, drawn: Sequence[int]
-) -> tuple[list[Prediction], FloatArray]:
-    """Fuse the walks between two keyframes, both included; also their overlap, shape (N,)."""
+def _fused(walks: Walks, left: int, right: int) -> tuple[list[Prediction], FloatArray]:
+    """Fuse the walks between two keyframes, each of which is the other walk's example.
+
+    Both keyframes are included; also returns the walks' overlap, shape (N,).
+    """
     from napari_ocean.tracking.fuse import fuse_runs  # loads torch
 
-    there = walks.between(left, right, drawn)
-    return fuse_runs(there, walks.between(right, left, drawn)[::-1])
+    ends = left, right
+    return fuse_runs(walks.between(left, right, ends), walks.between(right, left, ends)[::-1])
 
 
 def _boxes(found: Sequence[Prediction]) -> FloatArray:
