@@ -304,10 +304,11 @@ def test_long_jobs_come_first_and_share_a_tracker(tmp_path) -> None:
     plans = effort.default_plans([STATIC])
     store = Store(tmp_path, "folder")
     jobs = effort.missing(plans, clips, store)
-    assert [clip.name for _, clip, _ in jobs] == ["long", "long", "short", "short"]
-    assert [[plan.label for plan, _ in tasks] for tasks, _, _ in jobs[:2]] == [
-        ["linear", "linear", "linear-fewest", "linear-fewest"],
-        ["static", "static"],
+    assert [([plan.label for plan, _ in tasks], clip.name) for tasks, clip, _ in jobs] == [
+        (["linear", "linear", "linear-fewest", "linear-fewest"], "long"),
+        (["linear", "linear", "linear-fewest", "linear-fewest"], "short"),
+        (["static", "static"], "long"),
+        (["static", "static"], "short"),
     ]
     assert sum(effort.run(*job) for job in jobs) == 12
     assert effort.missing(plans, clips, store) == []
