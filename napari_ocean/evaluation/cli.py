@@ -133,28 +133,21 @@ def _effort(
     sequences: Sequence[Clip],
     store: Store,
 ) -> str:
-    jobs = [
-        (plan, sequence, bound)
+    plans = effort.default_plans(specs)
+    jobs = effort.missing(plans, sequences, store)
+    total, left = len(plans) * len(effort.BOUNDS) * len(sequences), sum(len(j[0]) for j in jobs)
+    with tqdm(total=total, initial=total - left, desc="labelled", file=sys.stderr) as bar:
+        for done in in_processes(effort.run, jobs, args.processes):
+            bar.update(done)
+    efforts = [
+        effort.Effort.read(store.kept(effort.kind(bound), plan.label, sequence) or {})
         for sequence in sequences
-        for plan in effort.default_plans(specs)
+        for plan in plans
         for bound in effort.BOUNDS
     ]
-    by_name = {s.name: s for s in sequences}
-    left = [(p, s, b) for p, s, b in jobs if store.kept(_kind(b), p.label, s) is None]
-    with tqdm(
-        total=len(jobs), initial=len(jobs) - len(left), desc="labelled", file=sys.stderr
-    ) as bar:
-        for done in in_processes(effort.measure, left, args.processes):
-            store.keep(_kind(done.bound), done.label, by_name[done.sequence], asdict(done))
-            bar.update()
-    efforts = []
-    for plan, sequence, bound in jobs:
-        kept = store.kept(_kind(bound), plan.label, sequence) or {}
-        fields = {k: v for k, v in kept.items() if k in effort.Effort.__slots__}
-        efforts.append(effort.Effort(**fields))
     text = effort.as_markdown(efforts) + "\n"
     if peers := _peers(args.root):
-        text += "\n" + report.peers_corrections(peers, by_name) + "\n"
+        text += "\n" + report.peers_corrections(peers, [s.name for s in sequences]) + "\n"
     if args.out is not None:
         write_lines(args.out / "effort.md", text.splitlines())
         write_lines(args.out / "effort.json", [json.dumps([asdict(e) for e in efforts])])
@@ -167,10 +160,6 @@ def _peers(root: Path) -> report.Peers:
     """What trackers reached elsewhere on the sequences of a folder, where it says so."""
     path = root / "peers.json"
     return report.read_peers(path) if path.is_file() else {}
-
-
-def _kind(bound: float) -> str:
-    return f"effort/{bound:g}"
 
 
 @contextmanager

@@ -107,7 +107,7 @@ Job = tuple[dict[str, TrackerSpec], Clip, Store]
 
 
 def missing(specs: Mapping[str, TrackerSpec], sequences: Sequence[Clip], store: Store) -> list[Job]:
-    """What is not on disk yet.
+    """What is not on disk yet, the longest first, so that processes end together.
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ def missing(specs: Mapping[str, TrackerSpec], sequences: Sequence[Clip], store: 
         left = {n: spec for n, spec in specs.items() if store.kept(DETAILS, n, sequence) is None}
         if left:
             jobs.append((left, sequence, store))
-    return jobs
+    return sorted(jobs, key=lambda job: len(job[0]) * len(job[1]), reverse=True)
 
 
 def run(specs: Mapping[str, TrackerSpec], sequence: Clip, store: Store) -> int:
     """Do one job, usually by :func:`in_processes`; the number of tracked frames."""
-    starts = {name: _made(pickle.dumps(spec)) for name, spec in specs.items()}
+    starts = {name: made(pickle.dumps(spec)) for name, spec in specs.items()}
     runs, frame_hw = run_together(starts, sequence)
     for name, found in runs.items():
         store.write(name, sequence, found, frame_hw)
@@ -173,8 +173,8 @@ def _probe(spec: TrackerSpec, sequence: Clip) -> StartUp:
 
 
 @lru_cache
-def _made(pickled_spec: bytes) -> Start:
-    """One tracker for all sequences of a process."""
+def made(pickled_spec: bytes) -> Start:
+    """One tracker for all sequences of a process; the :class:`TrackerSpec` is pickled."""
     return make(pickle.loads(pickled_spec))
 
 

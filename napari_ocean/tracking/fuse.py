@@ -5,11 +5,14 @@ Plain functions of arrays, whoever made the runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
+from napari_ocean.tracks import Prediction, State
 
 AGREE_IOU = 0.5
 """From this overlap on the two runs see the same thing, and their mean is better than either."""
@@ -74,3 +77,31 @@ def _judge(
     growth = boxes.size(goal_xyxy) / boxes.size(run_xyxy[-1])
     center_xy = boxes.center(run_xyxy) + away[:, None] * miss_xy
     return boxes.from_center(center_xy, boxes.size(run_xyxy) * growth ** away[:, None]), weight
+
+
+def fuse_runs(
+    forward: Sequence[Prediction], backward: Sequence[Prediction]
+) -> tuple[list[Prediction], FloatArray]:
+    """Fuse two runs over the same frames in the same order, both keyframes included.
+
+    Where the boxes agree (:data:`AGREE_IOU`) the state is the surer one, elsewhere that of the
+    run whose keyframe is nearer.
+
+    Returns
+    -------
+    fused : list of Prediction
+    overlap : ndarray of float64, shape (N,)
+        Overlap (IoU) of the two runs.
+    """
+    runs = forward, backward
+    there_xyxy, back_xyxy = (np.array([of.box_xyxy for of in run]) for run in runs)
+    there_score, back_score = (np.array([of.score for of in run]) for run in runs)
+    boxes_xyxy, scores = fuse(there_xyxy, back_xyxy, there_score, back_score)
+    overlap = boxes.iou(there_xyxy, back_xyxy)
+    fused = []
+    for k, (there, back) in enumerate(zip(forward, backward, strict=True)):
+        nearer = there if k < len(forward) / 2 else back
+        surer = min(there.state, back.state, key=list(State).index)
+        state = surer if overlap[k] >= AGREE_IOU else nearer.state
+        fused.append(Prediction(box_xyxy=boxes_xyxy[k], score=float(scores[k]), state=state))
+    return fused, overlap
