@@ -31,7 +31,8 @@ def test_losses_and_their_gradient_equal_the_reference(tmp_path) -> None:
     (gradient,) = torch.autograd.grad(losses.aware, net.box_head.predict.weight)
     torch.set_num_threads(threads)
     want = GOLDEN["align_loss_grad_abs_sum_on_bbox_pred.weight"]
-    assert_allclose(gradient.abs().sum().item(), want, rtol=1e-3)
+    # float32 gives 1.1930 and 1.1956 on one CPU with and without oneDNN; the losses agree to 1e-6
+    assert_allclose(gradient.abs().sum().item(), want, rtol=5e-3)
 
 
 def test_positive_region_is_a_diamond_of_thirteen_cells() -> None:
