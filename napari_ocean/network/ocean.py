@@ -125,6 +125,16 @@ class OceanNet(nn.Module):
         return self.search(x, self.template(z))
 
 
+def blend(first: TemplateState, other: TemplateState, share: float) -> TemplateState:
+    """Weighted mean of two looks; matching is linear in its kernels, so it costs what one does."""
+    return TemplateState(
+        *(
+            tuple(torch.lerp(a, b, share) for a, b in zip(ours, theirs, strict=True))
+            for ours, theirs in zip(first, other, strict=True)
+        )
+    )
+
+
 def stack(states: Sequence[TemplateState]) -> TemplateState:
     """Several targets' states as one, for search crops in the same order."""
     if len(states) == 1:

@@ -49,20 +49,29 @@ class OnlineSettings:
     """A second peak above this share of the first is a hard negative (released: 0.45)."""
     neighbourhood: float = 2.2
     """Sides of the target within which a second peak belongs to it (released)."""
+    template_share: float = 0.5
+    """Weight in the Siamese template of later looks and of a person's other boxes, against the
+    drawn one the target is followed from, in [0, 1) (released: 0)."""
+    template_rate: float = 0.3
+    """How much of those later looks each new one replaces, in [0, 1)."""
+    template_every: int = 5
+    """Frames between two looks, which are taken where the target was found."""
     first_dropouts: int = 0
     """Copies of the first sample with channels dropped (released: 7)."""
 
     def __post_init__(self) -> None:
         if self.fidelity not in ("default", "official"):
             raise ConfigError(f"fidelity is {self.fidelity!r}; it must be default or official.")
-        for name in ("rate", "hard_rate", "lasting_weight"):
+        for name in ("rate", "hard_rate", "lasting_weight", "template_share", "template_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
         if self.memory < MIN_MEMORY:
             raise ConfigError(f"memory is {self.memory}; it must be at least {MIN_MEMORY}.")
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int) and value < (field.name in ("memory", "every")):
+            if isinstance(value, int) and value < (
+                field.name in ("memory", "every", "template_every")
+            ):
                 raise ConfigError(f"{field.name} is {value}; it is too small.")
 
 
@@ -70,6 +79,7 @@ RELEASED = OnlineSettings(
     fidelity="official",
     memory=250,
     lasting_weight=0.0,
+    template_share=0.0,
     rate=0.0075,
     hard_rate=0.02,
     first_iterations=25,

@@ -19,6 +19,7 @@ from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.augment import EXAMPLE_VIEWS, VIEWS
 from napari_ocean.online.features import crops_at_once
 from napari_ocean.online.released import ReleasedUpdate
+from napari_ocean.online.settings import OnlineSettings
 from napari_ocean.online.update import Found, OnlineUpdate, Seen, Update
 from napari_ocean.tracking import siamese
 from napari_ocean.tracking.crop import (
@@ -28,6 +29,7 @@ from napari_ocean.tracking.crop import (
     mean_color,
     round_half_up,
 )
+from napari_ocean.tracking.looks import Looks
 from napari_ocean.tracking.views import Picture, first_views
 from napari_ocean.tracks import Prediction, State
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 Shown = tuple[Image, FloatArray]
 """A frame and the target's box on it."""
+
+_OFF = OnlineSettings(template_share=0.0)
 
 _STEP_PX = 8 * STRIDE_PX
 """By how much the search crop grows in one step: whole cells on either side."""
@@ -71,12 +75,19 @@ class Session:
         area = self._size_wh.prod() / (frame_rgb.shape[0] * frame_rgb.shape[1])
         small = area < settings.small_target_area
         self._search_px = settings.search_small_target_px if small else settings.search_px
-        side_px = max(round(context_side(self._size_wh, settings.context)), 1)
-        patch, _ = crop_patch(frame_rgb, self._center_xy, side_px, TEMPLATE_PX, self._fill)
         self._update: Update | None = None
         self._holds = tracker.online is not None and tracker.online.fidelity == "default"
+        self._online = tracker.online or _OFF
+        self._learnt_frames = 0
         with inference(self._net):
-            self._template: TemplateState = self._net.template(self._crops([patch]))
+            self._looks = Looks(
+                self._look(frame_rgb, box_xyxy),
+                share=self._online.template_share,
+                rate=self._online.template_rate,
+            )
+            if self._learns_looks:
+                for frame, box in shown[1:]:
+                    self._looks.add(self._look(frame, box))
             if self._holds or settings.aspect_share > 0:
                 self._study(tracker, shown if self._holds else shown[:1])
             if tracker.online is not None and not self._holds:
@@ -152,7 +163,22 @@ class Session:
         learns = not self._holds or (state is State.FOUND and search_px == self._search_px)
         if self._update is not None and learns:
             self._update.learn(Found(best.box_xyxy, self._center_xy, self._size_wh))
+            self._learnt_frames += 1
+            if self._learns_looks and self._learnt_frames % self._online.template_every == 0:
+                box = boxes.from_center(self._center_xy, self._size_wh)
+                self._looks.add(self._look(question.frame_rgb, box))
         return self._prediction(best.confidence, state)
+
+    @property
+    def _learns_looks(self) -> bool:
+        return self._holds and self._online.template_share > 0
+
+    def _look(self, frame_rgb: Image, box_xyxy: FloatArray) -> TemplateState:
+        """A target as a template."""
+        side_px = max(round(context_side(boxes.size(box_xyxy), self._settings.context)), 1)
+        center = boxes.center(box_xyxy)
+        patch, _ = crop_patch(frame_rgb, center, side_px, TEMPLATE_PX, self._fill)
+        return self._net.template(self._crops([patch]))
 
     def _learnt(self, question: _Question, crop: Tensor, raw: Tensor) -> FloatArray | None:
         """What the online update says of the crop, if there is one."""
@@ -163,7 +189,9 @@ class Session:
     def _read(self, said: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Boxes ``(4, S, S)`` in px of the search crop, and score ``(S, S)``."""
         regular, aware = said[4], said[5] if len(said) > 5 else None
-        score = siamese.fuse_scores(regular, aware, self._settings.aware_weight)
+        settings = self._settings
+        score = siamese.fuse_scores(regular, aware, settings.aware_weight)
+        score = siamese.calibrate(score, settings.score_gain, settings.score_offset)
         return siamese.stretch(said[:4], self._stretch_wh), score
 
     def _crops(self, patches_rgb: Sequence[Image]) -> Tensor:
@@ -215,7 +243,7 @@ class Session:
         logs = []
         for i, picture in enumerate(pictures):
             if not picture.view.rotation_deg:
-                out = self._net.match(raw[i : i + 1], self._template)
+                out = self._net.match(raw[i : i + 1], self._looks.template)
                 said = _array(maps(out))[0]
                 found = siamese.at(*self._read(said), boxes.center(picture.box_px))
                 logs.append(np.log(boxes.size(picture.box_px) / boxes.size(found)))
@@ -285,7 +313,7 @@ def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> lis
     first = sessions[0]
     with inference(first._net):
         crops = first._crops([question.patch for question in questions])
-        said = first._search(crops, stack([session._template for session in sessions]))
+        said = first._search(crops, stack([session._looks.template for session in sessions]))
         one_each = zip(sessions, questions, crops.split(1), said.raw.split(1), strict=True)
         # before the maps are waited for, so that a GPU has this to go on with
         learnt = [session._learnt(*seen) for session, *seen in one_each]

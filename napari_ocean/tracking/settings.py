@@ -50,6 +50,10 @@ class SiameseSettings:
     """Power by which a found change of size is taken (ours; 1: as the network says)."""
     size_bias: float = 0.0
     """Natural logarithm of what the network finds too large where nothing changes (ours)."""
+    score_gain: float = 1.0
+    """Factor on the score's logit, which makes a probability of it (ours; Platt, 1999)."""
+    score_offset: float = 0.0
+    """Added to the score's logit (ours)."""
     found_score: float = 0.5
     """From this score on the state is *found* (ours: the released code has no states)."""
     lost_score: float = 0.25
@@ -83,8 +87,9 @@ class SiameseSettings:
         for name in ("penalty_k", "context", "small_target_area", "min_size_px"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0.")
-        if not (math.isfinite(self.size_gain) and math.isfinite(self.size_bias)):
-            raise ConfigError("size_gain and size_bias must be finite numbers.")
+        free = ("size_gain", "size_bias", "score_gain", "score_offset")
+        if not all(math.isfinite(getattr(self, name)) for name in free):
+            raise ConfigError(f"{', '.join(free)} must be finite numbers.")
         if self.patience < 1 or self.widening_steps < 0:
             raise ConfigError("patience must be at least 1 and widening_steps at least 0.")
         if self.lost_score > self.found_score:

@@ -66,6 +66,14 @@ def fuse_scores(regular: FloatArray, aware: FloatArray | None, aware_weight: flo
     return (1 - aware_weight) * regular + aware_weight * aware
 
 
+def calibrate(score: FloatArray, gain: float, offset: float) -> FloatArray:
+    """Scores in [0, 1] whose logit is multiplied and moved (Platt scaling)."""
+    if (gain, offset) == (1.0, 0.0):
+        return score
+    held = np.clip(score, 1e-6, 1 - 1e-6)
+    return np.asarray(1 / (1 + ((1 - held) / held) ** gain * np.exp(-offset)))
+
+
 def stretch(boxes: FloatArray, factor_wh: FloatArray) -> FloatArray:
     """Boxes ``(4, S, S)`` with their width and height multiplied, about their centres."""
     center, half = (boxes[:2] + boxes[2:]) / 2, (boxes[2:] - boxes[:2]) / 2

@@ -1,0 +1,31 @@
+"""What the Siamese branch compares with: the drawn look of a target, and later ones."""
+
+from __future__ import annotations
+
+from napari_ocean.network import TemplateState, blend
+
+
+class Looks:
+    """A template that follows the target's looks and never forgets the drawn one.
+
+    Parameters
+    ----------
+    drawn : TemplateState
+        Of the box that the target is followed from.
+    share : float
+        Weight of all later looks together, in [0, 1).
+    rate : float
+        How much of them each new one replaces, in [0, 1).
+    """
+
+    def __init__(self, drawn: TemplateState, *, share: float, rate: float) -> None:
+        self._drawn, self._share, self._rate = drawn, share, rate
+        self._later: TemplateState | None = None
+        self.template = drawn
+        """What to compare with now."""
+
+    def add(self, look: TemplateState) -> None:
+        """Take in another look."""
+        later = look if self._later is None else blend(self._later, look, self._rate)
+        self._later = later
+        self.template = blend(self._drawn, later, self._share)
