@@ -84,14 +84,17 @@ class SiameseSettings:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it must be one of {SEARCH_PX}."
                 )
-        for name in ("penalty_k", "context", "small_target_area", "min_size_px"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0.")
+        least = {
+            **dict.fromkeys(("penalty_k", "context", "small_target_area", "min_size_px"), 0),
+            "patience": 1,
+            "widening_steps": 0,
+        }
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {bound}.")
         free = ("size_gain", "size_bias", "score_gain", "score_offset")
         if not all(math.isfinite(getattr(self, name)) for name in free):
             raise ConfigError(f"{', '.join(free)} must be finite numbers.")
-        if self.patience < 1 or self.widening_steps < 0:
-            raise ConfigError("patience must be at least 1 and widening_steps at least 0.")
         if self.lost_score > self.found_score:
             raise ConfigError("lost_score must not be above found_score.")
 

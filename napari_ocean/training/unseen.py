@@ -28,7 +28,7 @@ class Unseen:
         untouched = dict.fromkeys(
             (
                 *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
-                "background_share",
+                *("background_share", "transplant_share"),
                 *("color", "gray_share", "blur_share", "coarse_share", "noise_share"),
             ),
             0.0,
