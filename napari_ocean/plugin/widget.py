@@ -31,6 +31,7 @@ from napari_ocean.plugin.recovery import Recovery
 from napari_ocean.plugin.run import Run
 from napari_ocean.plugin.runner import Runner
 from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.plugin.view import NEW_OBJECT, ColorBy
 
 HINT = "Draw a box around the object (W), then press T to track it."
@@ -112,6 +113,7 @@ class OceanWidget(QWidget):
         changes = [of.inserted, of.removed, of.reordered, of.renamed]
         return [
             (of.removed, self._on_layer_removed),
+            (of.inserted, self._on_layer_inserted),
             *((event, self.reset_choices) for event in changes),
             (self.viewer.dims.events.current_step, self._on_step),
         ]
@@ -214,6 +216,7 @@ class OceanWidget(QWidget):
         session.news.connect(self._warn)
         session.layer.selected_data.events.items_changed.connect(self._on_selection)
         self._shortcuts.claim(session.layer)
+        keep_shaders(session.layer)
         self._recovery.begin(session)
         self._warn()
 
@@ -223,6 +226,10 @@ class OceanWidget(QWidget):
         session.news.disconnect(self._warn)
         session.layer.selected_data.events.items_changed.disconnect(self._on_selection)
         self._shortcuts.release(session.layer)
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        if any(event.value is session.layer for session in self._held):
+            keep_shaders(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
         for session in self._held:
