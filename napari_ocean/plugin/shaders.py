@@ -16,7 +16,6 @@ from weakref import WeakSet
 from napari.layers import Shapes
 from numpy.typing import NDArray
 
-
 _keeping_theirs: WeakSet[Any] = WeakSet()
 
 
