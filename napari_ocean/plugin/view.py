@@ -77,7 +77,8 @@ class BoxesView:
         self.touched = False
         self._whole = True
         self._crowded = False
-        self._spared = ExitStack()
+        self._spared = ExitStack()  # a thumbnail of lines is black, but takes long to draw
+        self._spared.enter_context(layer.block_thumbnail_update())
         self._color_by = ColorBy.OBJECT
         self._next: tuple[int, str] = (NEW_OBJECT, str(layers.DRAWN["label"]))
         self._writing = False
@@ -168,7 +169,7 @@ class BoxesView:
             return
         selected = [self.rows[row] for row in self.layer.selected_data if row < len(self.rows)]
         with self.layer._block_refresh():  # one refresh is enough for all of this
-            self._spare_crowds(len(wanted))
+            self._label_unless_crowded(len(wanted))
             moved = self._move(_reuse(old, new))
             self.remove([row for row in old if row not in moved])
             self._add(sorted(set(new) - set(moved.values())))
@@ -184,15 +185,12 @@ class BoxesView:
         here = self.tracks.on_frame(self.frame)
         return {(k, self.frame) for k in alive if k in here}
 
-    def _spare_crowds(self, n_boxes: int) -> None:
-        """Draw no labels and no thumbnail of a crowd; else a person may have hidden labels too."""
+    def _label_unless_crowded(self, n_boxes: int) -> None:
+        """Hide the labels of a crowd; where there is none, a person may have hidden them too."""
         crowded = not self._whole and n_boxes > CROWD
         if crowded != self._crowded:
             self._crowded = crowded
             self.layer.text.visible = not crowded
-            self._spared.close()
-            if crowded:
-                self._spared.enter_context(self.layer.block_thumbnail_update())
 
     def _select_again(self, keys: Sequence[Key]) -> None:
         """Keep selected what was; where only one frame is shown, the same objects on that."""

@@ -35,6 +35,7 @@ from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.plugin.view import NEW_OBJECT, ColorBy
 
 HINT = "Draw a box around the object (W), then press T to track it."
+NO_FILM = "Drop a video or an image stack on napari, or open the sample: File > Open Sample."
 
 
 class OceanWidget(QWidget):
@@ -302,8 +303,17 @@ class OceanWidget(QWidget):
         """Say how much there is, or what to do first."""
         of = self.session
         if not self.running:
-            known = len(of.tracks) if of else 0
-            self.tell(f"Objects: {len(of.object_ids)} · boxes: {known}" if of and known else HINT)
+            self.tell(self._whereabouts(of))
+
+    def _whereabouts(self, of: Session | None) -> str:
+        """How much there is, and what to do next."""
+        if self.image is None or self.image.ndim < 3:
+            return NO_FILM
+        if of is None or not len(of.tracks):
+            return HINT
+        text = f"Objects: {len(of.object_ids)} · boxes: {len(of.tracks)}."
+        waiting = of.pending.frames(reverse=False)
+        return f"{text} Press T to track what you drew." if waiting else text
 
     def _show_history(self) -> None:
         session = self.session
