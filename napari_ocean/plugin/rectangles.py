@@ -68,13 +68,14 @@ def _put(layer: Any, rows: NDArray[np.intp], corners: NDArray[np.float32]) -> bo
     with view.batched_updates():
         view._update_displayed()
     view._clear_cache()
+    layer._selected_box = layer.interaction_box(layer._selected_data_in_view)
     return True
 
 
 def _unit(like: Any, ndim: int) -> Any:
-    """Rectangle from 0 to 1 along the axes displayed, with the mesh that napari makes for it."""
+    """Rectangle from 0 to 1 along height and width, with the mesh that napari makes for it."""
     corners = np.zeros((4, ndim))
-    corners[:, like.dims_displayed] = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    corners[:, -2:] = [(0, 0), (0, 1), (1, 1), (1, 0)]
     return type(like)(corners, dims_order=like.dims_order, ndisplay=2)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
@@ -81,6 +82,31 @@ def test_line_widths_are_kept() -> None:
         each.edge_width = [1.0, 4.0, 2.5]
     assert rectangles.put(layer, range(3), corners(0, BOXES + 2))
     assert_same(layer, anew)
+
+
+def test_with_height_and_width_swapped_on_the_screen() -> None:
+    layer, anew = layer_of(0, BOXES), layer_of(0, BOXES + 4)
+    for each in (layer, anew):
+        viewer = ViewerModel()
+        viewer.add_layer(each)
+        viewer.dims.order = (0, 2, 1)
+    assert rectangles.put(layer, range(3), corners(0, BOXES + 4))
+    assert_same(layer, anew)
+
+
+def test_seen_along_time_it_is_refused() -> None:
+    layer, viewer = layer_of(0, BOXES), ViewerModel()
+    viewer.add_layer(layer)
+    viewer.dims.order = (1, 0, 2)
+    assert not rectangles.put(layer, range(3), corners(0, BOXES + 4))
+
+
+def test_the_handles_of_a_selected_one_go_with_it() -> None:
+    layer, anew = layer_of(0, BOXES), layer_of(0, BOXES + 4)
+    for each in (layer, anew):
+        each.selected_data = {1}
+    rectangles.put(layer, range(3), corners(0, BOXES + 4))
+    assert_allclose(layer._selected_box, anew._selected_box, atol=1e-5)
 
 
 def test_the_mouse_finds_it_in_its_new_place() -> None:
