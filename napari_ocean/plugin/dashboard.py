@@ -42,7 +42,7 @@ class Dashboard:
         """Show everything anew."""
         self.show_objects(session)
         self.show_chosen(session, chosen, frame)
-        self._show_review(session, chosen)
+        self._show_review(session, chosen, frame)
 
     def show_objects(self, session: Session | None) -> None:
         """Fill the objects list."""
@@ -73,6 +73,7 @@ class Dashboard:
         """Show where the person is, and which marks and tracks make sense there."""
         on = self._on
         on.strip.show_frame(frame)
+        on.review.mark(frame, chosen)
         ids = [] if session is None else session.tracks.object_ids
         marked = [object_id for object_id in chosen if object_id in ids] or ids
         why = _why_not(session, marked, several=not chosen and len(ids) > 1)
@@ -94,7 +95,7 @@ class Dashboard:
         for button in (on.between, on.interpolate):
             on.allow(button, "" if any(spans) else NOT_BETWEEN)
 
-    def _show_review(self, session: Session | None, chosen: Sequence[int]) -> None:
+    def _show_review(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
         if session is None:
             self._on.review.show_flags([], {}, {})
             return
@@ -105,6 +106,7 @@ class Dashboard:
         if len(suggested) == 1:
             helpful = {suggested[0]: session.review.helpful(suggested[0], SUGGESTIONS)}
         self._on.review.show_flags(session.review.queue(), names, helpful)
+        self._on.review.mark(frame, chosen)
 
 
 def lane(session: Session, object_id: int, *, scored: bool = False) -> Lane:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import BoxError, VideoError
+from napari_ocean.errors import BoxError, TracksError, VideoError
 from napari_ocean.tracks import Row, Source, State, Tracks
 from napari_ocean.video import to_rgb_uint8
 from napari_ocean.video.frames import SourceBase
@@ -40,6 +41,9 @@ DRAWN: dict[str, Any] = {
 Id 0 is a new object; doubt is what the label on the screen adds to an uncertain, lost or occluded
 box.
 """
+
+LABEL_COLUMNS = ("object_id", "label", "doubt")
+"""Columns that the label on the screen is made of."""
 
 HIDDEN = " (occluded)"
 """What the label on the screen adds to a box that is marked occluded."""
@@ -304,8 +308,9 @@ def color(object_id: int) -> str:
 
 def color_of(tracks: Tracks, object_id: int) -> str:
     """Edge colour of an object: the one a person gave it, else that of its id."""
-    mine = tracks.info(object_id).color if object_id in tracks.object_ids else None
-    return mine or color(object_id)
+    with suppress(TracksError):
+        return tracks.info(object_id).color or color(object_id)
+    return color(object_id)
 
 
 def score_rgba(score: float) -> FloatArray:

@@ -5,7 +5,7 @@ Flags in, signals out; it knows nothing of tracks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
@@ -24,6 +24,9 @@ from napari_ocean.plugin.keys import tip
 
 SHOWN = 100
 """Flags that the list shows; the others come up as these are dealt with."""
+
+_LINES = range(2, 7)
+"""The list is as high as its lines, within these."""
 
 LINK = "#2f7de1"
 """Colour of links, readable on dark and on light."""
@@ -51,6 +54,7 @@ class ReviewPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("review")
+        self._flags: list[Flag] = []
         self.left = QLabel(CLEAR)
         self.left.setObjectName("review_left")
         self.left.setWordWrap(True)
@@ -61,7 +65,6 @@ class ReviewPanel(QWidget):
         self.suggestions.linkActivated.connect(self._on_link)
         self.list = QListWidget()
         self.list.setObjectName("review_list")
-        self.list.setFixedHeight(120)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.itemClicked.connect(self._on_clicked)
         self.list.itemActivated.connect(self._on_clicked)
@@ -111,7 +114,8 @@ class ReviewPanel(QWidget):
         )
         self.list.setVisible(bool(flags))
         self.list.clear()
-        for flag in flags[:SHOWN]:
+        self._flags = list(flags[:SHOWN])
+        for flag in self._flags:
             item = QListWidgetItem(_line(flag, names))
             item.setData(Qt.ItemDataRole.UserRole, flag)
             item.setToolTip(f"Frames {flag.start} to {flag.stop - 1}, risk {flag.risk:.2f}")
@@ -120,6 +124,8 @@ class ReviewPanel(QWidget):
             more = QListWidgetItem(f"and {len(flags) - SHOWN} more")
             more.setFlags(Qt.ItemFlag.NoItemFlags)
             self.list.addItem(more)
+        lines = min(max(len(flags), _LINES.start), _LINES.stop - 1)
+        self.list.setFixedHeight(lines * self.list.sizeHintForRow(0) + 8)
         links = [
             f"<a style='color:{LINK}' href='{object_id}:{frame}'>{frame}</a>"
             for object_id, of in helpful.items()
@@ -134,16 +140,14 @@ class ReviewPanel(QWidget):
                 tip(_WHAT[name], name) if flags else "There is nothing left to review."
             )
 
-    def mark(self, flag: Flag | None) -> None:
-        """Mark the line of the flag that is in view."""
-        self.list.setCurrentRow(-1)
-        for row in range(self.list.count()):
-            item = self.list.item(row)
-            if item is not None and flag is not None:
-                of = item.data(Qt.ItemDataRole.UserRole)
-                if of is not None and of[:2] == flag[:2]:
-                    self.list.setCurrentRow(row)
-                    return
+    def mark(self, frame: int, object_ids: Collection[int]) -> None:
+        """Mark the line of the flag on a frame, of one of the objects if any are named."""
+        here = [
+            row
+            for row, flag in enumerate(self._flags)
+            if flag.start <= frame < flag.stop and (not object_ids or flag.object_id in object_ids)
+        ]
+        self.list.setCurrentRow(here[0] if here else -1)
 
     def _on_clicked(self, item: QListWidgetItem) -> None:
         flag = item.data(Qt.ItemDataRole.UserRole)

@@ -158,8 +158,10 @@ class Runner:
         run, bar = self.run, self._controls.progress
         if run is None:
             return
+        bar.setUpdatesEnabled(False)  # it would have the whole window drawn, before the frame is
         bar.setRange(0, batch.total)
         bar.setValue(batch.done)
+        bar.setUpdatesEnabled(True)
         self.told.emit(HELD if run.paused else run.progress_text(batch))
         if self.in_hand():
             run.follow = False  # another frame would tear the shape out of the person's hand

@@ -63,7 +63,6 @@ from napari_ocean.plugin.plan import Key, Pending
 from napari_ocean.plugin.pull import fill, pull
 from napari_ocean.plugin.reviewing import Review
 from napari_ocean.plugin.saving import Saving
-from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, ColorBy
 from napari_ocean.tracks import BoxChange, Change, ObjectPrediction, Tracks
 
@@ -249,20 +248,20 @@ class Session(Editing):
             self._show()
 
     def show_frame(self, frame: int) -> None:
-        """Go along with the person to another frame."""
+        """Go along with a person to another frame, which napari is about to draw."""
         if frame != self.view.frame:
             if self.view.touched:
                 self.pull()
             self.view.frame = frame
             self._stale = True
-            self.flush()
+            if not self.busy:
+                self._show(refresh=False)
 
     def follow(self, dims: Dims) -> None:
         """Go along with a viewer from now on."""
-        keep_shaders()
         self.unfollow()
         self._dims = dims
-        dims.events.current_step.connect(self._on_step)
+        dims.events.current_step.connect(self._on_step, position="first")
         self._on_step()
 
     def unfollow(self) -> None:
@@ -275,9 +274,9 @@ class Session(Editing):
         if self._dims is not None:
             self.show_frame(layers.current_frame(self.image, self._dims))
 
-    def _show(self) -> None:
+    def _show(self, *, refresh: bool = True) -> None:
         dirty, self._dirty, self._stale = self._dirty, set(), False
-        self.view.update(dirty)
+        self.view.update(dirty, refresh=refresh)
 
     def _on_committed(self, changes: Sequence[Change]) -> None:
         """Have everybody know of an edit, a batch, an undo or a redo."""

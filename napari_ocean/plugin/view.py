@@ -8,18 +8,20 @@ What a person does to the layer is told by :attr:`BoxesView.edited`, what is wri
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Shapes
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_ocean.boxes import FloatArray
-from napari_ocean.plugin import layers
+from napari_ocean.plugin import layers, rectangles
 from napari_ocean.plugin.plan import Key
+from napari_ocean.plugin.whole import Rest, give_out_whole
 from napari_ocean.tracks import Row, TrackBox, Tracks
 
 NEW_OBJECT = 0
@@ -75,15 +77,19 @@ class BoxesView:
         self.touched = False
         self._whole = True
         self._crowded = False
+        self._spared = ExitStack()  # a thumbnail of lines is black, but takes long to draw
+        self._spared.enter_context(layer.block_thumbnail_update())
         self._color_by = ColorBy.OBJECT
         self._next: tuple[int, str] = (NEW_OBJECT, str(layers.DRAWN["label"]))
         self._writing = False
         self._lie_on()
+        give_out_whole(layer, self._rest)
         for event, callback in self._events():
             event.connect(callback)
 
     def close(self) -> None:
-        """Let go of the layer, which stays as it is."""
+        """Let go of the layer, which stays as it is; saving it still saves all boxes."""
+        self._spared.close()
         for event, callback in self._events():
             event.disconnect(callback)
 
@@ -146,25 +152,30 @@ class BoxesView:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def update(self, changed: Collection[Key] = ()) -> None:
-        """Bring the layer in step with the model and the frame; write `changed` boxes anew."""
+    def update(self, changed: Collection[Key] = (), *, refresh: bool = True) -> None:
+        """Bring the layer in step with the model and the frame; write `changed` boxes anew.
+
+        Without `refresh` napari shows it when it comes to the frame, which it must be about to do.
+        """
         self._whole = len(self.tracks) <= WHOLE
         wanted, shown = self._wanted(), {key for key in self.rows if key}
-        old = [
-            row
+        old = {
+            row: key
             for row, key in enumerate(self.rows)
             if key and (key in changed or key not in wanted)
-        ]
+        }
         new = sorted(key for key in wanted if key in changed or key not in shown)
         if not old and not new:
             return
         selected = [self.rows[row] for row in self.layer.selected_data if row < len(self.rows)]
         with self.layer._block_refresh():  # one refresh is enough for all of this
             self._label_unless_crowded(len(wanted))
-            self.remove(old)
-            self._add(new)
+            moved = self._move(_reuse(old, new))
+            self.remove([row for row in old if row not in moved])
+            self._add(sorted(set(new) - set(moved.values())))
             self._select_again([key for key in selected if key])
-        self.layer.refresh()
+        if refresh:
+            self.layer.refresh()
 
     def _wanted(self) -> set[Key]:
         """Boxes that belong into the layer now."""
@@ -199,40 +210,70 @@ class BoxesView:
                 self.seen.pop(self.rows[row] or (0, 0), None)
             self.rows = [key for row, key in enumerate(self.rows) if row not in gone]
 
+    def _move(self, keys: Mapping[int, Key]) -> Mapping[int, Key]:
+        """Have some rows show other boxes; return those that could."""
+        rows = list(keys)
+        shown = {key: self._box(*key).box_xyxy for key in keys.values()}
+        if not keys or not rectangles.put(self.layer, rows, self._corners(shown)):
+            return {}
+        for row, key in keys.items():
+            self.seen.pop(self.rows[row] or (0, 0), None)
+            self.rows[row] = key
+        self.seen |= shown
+        self.write_features(rows)
+        return keys
+
     def _add(self, keys: list[Key]) -> None:
         if not keys:
             return
-        shown = [self._box(*key).box_xyxy for key in keys]
-        shapes = [
-            layers.rectangle(frame, box, self.image)
-            for (_, frame), box in zip(keys, shown, strict=True)
-        ]
+        shown = {key: self._box(*key).box_xyxy for key in keys}
         with self._own_write():
-            self.layer.add_rectangles(shapes, edge_color=self._rgba(keys))
+            self.layer.add_rectangles(list(self._corners(shown)), edge_color=self._rgba(keys))
         first = len(self.rows)
         self.rows += keys
-        self.seen |= dict(zip(keys, shown, strict=True))
-        self.write_features(range(first, len(self.rows)), recolor=False)
+        self.seen |= shown
+        self.write_features(range(first, len(self.rows)))
+        self.prepare_next(*self._next)  # napari has just made the last row the default
 
-    def write_features(self, rows: Iterable[int], *, recolor: bool = True) -> None:
-        """Copy what the model says of some rows to the feature table."""
+    def _corners(self, shown: Mapping[Key, FloatArray]) -> FloatArray:
+        """Corners of some boxes as napari wants them, shape (N, 4, ndim)."""
+        corners = [layers.rectangle(frame, box, self.image) for (_, frame), box in shown.items()]
+        return np.array(corners).reshape(-1, 4, self.image.ndim)
+
+    def _rest(self) -> Rest:
+        """Boxes that the layer does not show: of other frames, or hidden."""
+        every = ((row.object_id, row.frame) for row in self.tracks.rows())
+        keys = [key for key in every if key not in self.seen]
+        shown = {key: self._box(*key).box_xyxy for key in keys}
+        return Rest(self._corners(shown), self._features(keys), self._rgba(keys))
+
+    def _features(self, keys: Iterable[Key]) -> dict[str, NDArray[Any]]:
+        return layers.features(
+            Row(key[0], self.tracks.label(key[0]), key[1], self._box(*key)) for key in keys
+        )
+
+    def write_features(self, rows: Iterable[int]) -> None:
+        """Copy what the model says of some rows to the feature table, and colour them."""
         rows = sorted(set(rows))
-        if rows:
-            keys = [present(self.rows[row]) for row in rows]
-            fresh = layers.features(
-                Row(key[0], self.tracks.label(key[0]), key[1], self._box(*key)) for key in keys
-            )
-            table = {name: column.to_numpy().copy() for name, column in self.layer.features.items()}
-            for name in layers.DRAWN:  # column by column: rows of a data frame are slow to write
-                table[name] = table[name].astype(fresh[name].dtype)
-                table[name][rows] = fresh[name]
-            with self._own_write():
-                self.layer.features = table
-                if recolor:
-                    colors = self.layer.edge_color.copy()
-                    colors[rows] = self._rgba(keys)
-                    self.layer.edge_color = colors
-            self.prepare_next(*self._next)  # napari has just made the last row the default
+        if not rows:
+            return
+        keys = [present(self.rows[row]) for row in rows]
+        fresh = self._features(keys)
+        table, same = self.layer.features, True
+        for name, column in fresh.items():  # in place: a new table is checked as a whole
+            before = table[name].to_numpy()
+            values = before.astype(column.dtype)
+            values[rows] = column
+            table[name] = values
+            same &= name not in layers.LABEL_COLUMNS or np.array_equal(before, values)
+        colors = self.layer.edge_color.copy()
+        colors[rows] = self._rgba(keys)
+        with self._own_write():
+            if not same:
+                self.layer.refresh_text()
+            self.layer.events.features()
+            if not np.allclose(colors, self.layer.edge_color):
+                self.layer.edge_color = colors
 
     def prepare_next(self, object_id: int, label: str) -> None:
         """Make napari give the next shape the right object, label and colour."""
@@ -257,7 +298,8 @@ class BoxesView:
         """Colours of some boxes, shape (N, 4)."""
         if self._color_by is ColorBy.SCORE:
             return np.array([layers.score_rgba(self._box(*key).score) for key in keys])
-        return np.array([layers.rgba(layers.color_of(self.tracks, key[0])) for key in keys])
+        colors = {k: layers.rgba(layers.color_of(self.tracks, k)) for k in {k for k, _ in keys}}
+        return np.array([colors[k] for k, _ in keys])
 
     def _box(self, object_id: int, frame: int) -> TrackBox:
         box = self.tracks.get(object_id, frame)
@@ -295,3 +337,17 @@ def present(key: Key | None) -> Key:
     if key is None:
         raise KeyError("this row has no object")
     return key
+
+
+def _reuse(old: Mapping[int, Key], new: Iterable[Key]) -> dict[int, Key]:
+    """Give new boxes the rows of old ones, as far as they go: its own, its object's, or any."""
+    free, left = {key: row for row, key in old.items()}, dict.fromkeys(new)
+    reused: dict[int, Key] = {}
+    for like in (slice(2), slice(1)):
+        rows = {key[like]: key for key in free}
+        for key in list(left):
+            twin = rows.pop(key[like], None)
+            if twin is not None:
+                reused[free.pop(twin)] = key
+                del left[key]
+    return reused | dict(zip(free.values(), left, strict=False))

@@ -31,9 +31,11 @@ from napari_ocean.plugin.recovery import Recovery
 from napari_ocean.plugin.run import Run
 from napari_ocean.plugin.runner import Runner
 from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.plugin.view import NEW_OBJECT, ColorBy
 
 HINT = "Draw a box around the object (W), then press T to track it."
+NO_FILM = "Drop a video or an image stack on napari, or open the sample: File > Open Sample."
 
 
 class OceanWidget(QWidget):
@@ -112,6 +114,7 @@ class OceanWidget(QWidget):
         changes = [of.inserted, of.removed, of.reordered, of.renamed]
         return [
             (of.removed, self._on_layer_removed),
+            (of.inserted, self._on_layer_inserted),
             *((event, self.reset_choices) for event in changes),
             (self.viewer.dims.events.current_step, self._on_step),
         ]
@@ -214,6 +217,7 @@ class OceanWidget(QWidget):
         session.news.connect(self._warn)
         session.layer.selected_data.events.items_changed.connect(self._on_selection)
         self._shortcuts.claim(session.layer)
+        keep_shaders(session.layer)
         self._recovery.begin(session)
         self._warn()
 
@@ -223,6 +227,10 @@ class OceanWidget(QWidget):
         session.news.disconnect(self._warn)
         session.layer.selected_data.events.items_changed.disconnect(self._on_selection)
         self._shortcuts.release(session.layer)
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        if any(event.value is session.layer for session in self._held):
+            keep_shaders(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
         for session in self._held:
@@ -295,8 +303,17 @@ class OceanWidget(QWidget):
         """Say how much there is, or what to do first."""
         of = self.session
         if not self.running:
-            known = len(of.tracks) if of else 0
-            self.tell(f"Objects: {len(of.object_ids)} · boxes: {known}" if of and known else HINT)
+            self.tell(self._whereabouts(of))
+
+    def _whereabouts(self, of: Session | None) -> str:
+        """How much there is, and what to do next."""
+        if self.image is None or self.image.ndim < 3:
+            return NO_FILM
+        if of is None or not len(of.tracks):
+            return HINT
+        text = f"Objects: {len(of.object_ids)} · boxes: {len(of.tracks)}."
+        waiting = of.pending.frames(reverse=False)
+        return f"{text} Press T to track what you drew." if waiting else text
 
     def _show_history(self) -> None:
         session = self.session

@@ -180,7 +180,7 @@ class _Runner:
     def _both(self, leg: Leg) -> Generator[Batch, None, None]:
         """Track from both keyframes and fuse; after a stop the forward run is what stays."""
         ends = leg.start, leg.stop - 1
-        there, back = (_seeded(self._tracks, leg.object_ids, frame) for frame in ends)
+        there, back = (_seeded(self._tracks, leg, frame) for frame in ends)
         forward = yield from self._pass(leg, there, reverse=False)
         if self._control.stop.is_set():
             return
@@ -198,13 +198,19 @@ class _Runner:
         return Batch(found, self._done, self._total, rate, reverse)
 
 
-def _seeded(tracks: Tracks, object_ids: Sequence[int], frame: int) -> Tracks:
-    """Only the boxes of some objects on one frame: a run from there sees no other keyframe."""
-    alone = Tracks()
-    for object_id in object_ids:
-        alone.add_object(object_id=object_id)
-        alone.put(object_id, frame, tracks.get(object_id, frame))
-    return alone
+def _seeded(tracks: Tracks, leg: Leg, frame: int) -> Tracks:
+    """Boxes that a run from one end of a leg knows: the one there, and keyframes beyond the leg.
+
+    Those beyond show it what the object looks like; the one at the other end it is to arrive at.
+    """
+    known = Tracks()
+    for object_id in leg.object_ids:
+        known.add_object(object_id=object_id)
+        known.put(object_id, frame, tracks.get(object_id, frame))
+        for other in tracks.keyframes(object_id):
+            if not leg.start <= other < leg.stop:
+                known.put(object_id, other, tracks.get(object_id, other))
+    return known
 
 
 def _keyframes(tracks: Tracks, leg: Leg) -> Iterator[ObjectPrediction]:

@@ -248,9 +248,14 @@ def test_the_queue_counts_and_explains(queue: ReviewPanel) -> None:
 
 def test_the_flag_in_view_is_marked(queue: ReviewPanel) -> None:
     queue.show_flags(FLAGS, NAMES, {})
-    queue.mark(FLAGS[1])
+    flag = FLAGS[1]
+    queue.mark(flag.stop - 1, [flag.object_id])
     assert queue.list.currentRow() == 1
-    queue.mark(None)
+    queue.mark(flag.stop - 1, [])
+    assert queue.list.currentRow() == 1
+    queue.mark(flag.stop - 1, [flag.object_id + 77])
+    assert queue.list.currentRow() == -1
+    queue.mark(10_000, [])
     assert queue.list.currentRow() == -1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,34 @@ def test_forward_finds_the_object_on_every_frame(desk: Desk) -> None:
     found = np.array([desk.shown()[1, frame] for frame in ALL])
     assert boxes.iou(found, desk.clip.truth_xyxy).mean() > 0.5
     assert "Done" in desk.widget.controls.status.text()
+
+
+def test_a_run_tells_how_far_it_is_how_quick_and_how_long_it_will_take(desk: Desk) -> None:
+    said: list[str] = []
+    told: list[int] = []
+
+    def listen(text: str) -> None:
+        said.append(text)
+        told.append(desk.widget.controls.progress.value())
+
+    desk.widget._runner.told.connect(listen)
+    desk.draw(0)
+    desk.track("forward")
+    form = r"Frame \d+ · [\d.]+ frames/s · \d+:\d\d left"
+    assert any(re.fullmatch(form, text) for text in said)
+    assert max(told) == N_FRAMES
+
+
+def test_the_status_line_says_what_to_do_next(desk: Desk) -> None:
+    status = desk.widget.controls.status
+    assert "Draw a box" in status.text()
+    desk.draw(0)
+    assert "Press T" in status.text()
+    desk.track("forward")
+    desk.widget.take_over_edits()
+    assert "Press T" not in status.text()
+    desk.viewer.layers.clear()
+    assert "Drop a video" in status.text()
 
 
 def test_backward_and_both_within_a_range(desk: Desk) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image
+from napari.layers import Image, Shapes
+from napari_builtins.io import napari_get_reader
 from numpy.testing import assert_allclose
 
-from napari_ocean.plugin import sessions
+from napari_ocean.plugin import layers, sessions
 from napari_ocean.plugin.session import Left, Session
 from napari_ocean.plugin.view import CROWD, WHOLE
 from napari_ocean.tracks import Source, TrackBox, Tracks
+from tests.plugin.conftest import Desk
 from tests.plugin.hands import assert_in_step, box, change, draw, found, row_of
 
 N_FRAMES = 300
@@ -154,3 +159,82 @@ def test_the_whole_annotation_outlives_a_session(image: Image) -> None:
     assert again.tracks.absent_spans(1) == [range(100, 110)]
     assert again.undo_labels == ["Delete 1 box of object 1"]
     sessions.leave(again)
+
+
+def read_csv(path: Path) -> dict[int, list[list[float]]]:
+    """Box on the screen (x0, y0, x1, y1) of each shape that napari's own file has, by frame."""
+    reader = napari_get_reader(str(path))
+    assert reader is not None
+    ((shapes, *_),) = reader(str(path))
+    boxes: dict[int, list[list[float]]] = {}
+    for shape in shapes:
+        low, high = shape.min(axis=0) + 0.5, shape.max(axis=0) + 0.5
+        boxes.setdefault(int(shape[0, 0]), []).append([low[2], low[1], high[2], high[1]])
+    return boxes
+
+
+def everything(tracks: Tracks) -> dict[int, list[list[float]]]:
+    frames = {row.frame for row in tracks.rows()}
+    return {
+        frame: [of.box_xyxy.tolist() for of in tracks.on_frame(frame).values()] for frame in frames
+    }
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_napari_saves_all_boxes(
+    session: Session, tmp_path: Path, npe2pm: Any, closed: bool
+) -> None:
+    session.show_frame(3)
+    session.set_object(2, hidden=True)
+    if closed:
+        session.close()
+    with npe2pm.tmp_plugin(package="napari"):  # napari's own writers
+        (path,) = session.layer.save(str(tmp_path / "boxes.csv"))
+    saved, wanted = read_csv(Path(path)), everything(session.tracks)
+    assert saved.keys() == wanted.keys()
+    for frame, boxes in wanted.items():
+        assert_allclose(sorted(saved[frame]), sorted(boxes), atol=1e-3)
+    assert session.layer.nshapes == 1
+
+
+def test_a_copy_of_the_layer_has_all_boxes_with_what_is_known_of_them(image: Image) -> None:
+    session = Session(image)
+    draw(session, 0, box(10), box(40))
+    for object_id in (1, 2):
+        session.record([found(object_id, k, box(20)) for k in range(1, N_FRAMES)])
+    session.rename(2, "cat")
+    session.set_object(2, color="#102030", hidden=True)
+    session.show_frame(9)
+    assert session.layer.nshapes == 1
+    shapes, settings, _ = session.layer.as_layer_data_tuple()
+    copy = Shapes(shapes, **settings)
+    again = Session(image, copy)
+    assert [(r.object_id, r.frame, r.label, r.box.source) for r in again.tracks.rows()] == [
+        (r.object_id, r.frame, r.label, r.box.source) for r in session.tracks.rows()
+    ]
+    cat = int(np.flatnonzero(copy.features["object_id"] == 2)[0])
+    assert_allclose(copy.edge_color[cat], layers.rgba("#102030"), atol=1e-6)
+
+
+def test_a_box_deleted_after_the_window_was_closed_is_not_saved(session: Session) -> None:
+    session.close()
+    session.layer.remove([0])
+    assert len(session.layer.as_layer_data_tuple()[0]) == len(session.tracks) - 1
+
+
+def test_shaders_are_kept_for_the_boxes_layer_only(desk: Desk) -> None:
+    other = desk.viewer.add_shapes([[0, 0], [5, 5]], shape_type="line")
+    desk.draw(0)
+    visuals = desk.viewer.window._qt_viewer.layer_to_visual
+    mine, theirs = visuals[desk.boxes].node.shape_faces, visuals[other].node.shape_faces
+
+    def functions(mesh: Any) -> set[int]:
+        made = set()
+        for frame in (1, 2):
+            desk.go_to(frame)
+            mesh._update_data()
+            made.add(id(mesh.shared_program.vert["color_transform"]))
+        return made
+
+    assert len(functions(mine)) == 1
+    assert "_build_color_transform" not in vars(theirs)

@@ -95,6 +95,22 @@ def test_two_runs_that_agree_are_fused_and_meet_both_keyframes(drift: Any) -> No
     assert last.done == last.total == 22
 
 
+def test_each_way_of_a_fused_run_learns_from_the_boxes_beyond_and_meets_none_between(
+    drift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drift(1.0)
+    drawn, known = tracks(0, 2, 12, 15, 18), []
+    made = tracking.propagate
+
+    def propagate(video: Any, tracks: Tracks, **of: Any) -> Iterator[ObjectPrediction]:
+        known.append(tracks.keyframes(1))
+        return made(video, tracks, **of)
+
+    monkeypatch.setattr(tracking, "propagate", propagate)
+    run(drawn, gap(drawn))
+    assert known == [[0, 2, 15, 18], [0, 12, 15, 18]]
+
+
 def test_a_stop_before_the_second_run_leaves_the_first(drift: Any) -> None:
     drawn, control = tracks(2, 12), Control()
     steps: list[int] = []
