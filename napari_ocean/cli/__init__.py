@@ -1,4 +1,4 @@
-"""The command line: ``napari-ocean track | demo | info | shard | train | evaluate``.
+"""The command line: ``napari-ocean track | demo | info | shard | train | tune | evaluate``.
 
 A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``, loaded only when it
 is chosen, so that ``--help`` answers at once. Exit codes: 0 done, 1 an error that a user can mend
@@ -20,6 +20,7 @@ COMMANDS = {
     "info": ("napari_ocean.cli.info", "versions, devices, presets and where their weights are"),
     "shard": ("napari_ocean.cli.shard", "cut training images out of a clip you annotated"),
     "train": ("napari_ocean.training.cli", "train a network"),
+    "tune": ("napari_ocean.evaluation.search", "search settings on annotated sequences"),
     "evaluate": ("napari_ocean.evaluation.cli", "measure a tracker on annotated sequences"),
 }
 

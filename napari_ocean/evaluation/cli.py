@@ -207,9 +207,10 @@ def _settings(args: argparse.Namespace) -> dict[str, Number]:
 
 def _whole_numbers() -> set[str]:
     """Settings that are counts."""
-    from napari_ocean.tracking import SiameseSettings
+    from napari_ocean.tracking import OnlineSettings, SiameseSettings
 
-    return {f.name for f in fields(SiameseSettings) if f.type == "int"}
+    both = (*fields(SiameseSettings), *fields(OnlineSettings))
+    return {f.name for f in both if f.type == "int"}
 
 
 def _assignment(text: str) -> tuple[str, Number]:

@@ -36,11 +36,11 @@ def identity(spec: TrackerSpec) -> dict[str, Any]:
 def _ocean(spec: TrackerSpec) -> dict[str, Any]:
     from napari_ocean.tracking import ONLINE, find_weights, load_tracker, settings_from
 
-    online = ONLINE[spec.online]
-    tracker = load_tracker(spec.model, device=spec.device, online=online)
+    tracker = load_tracker(spec.model, device=spec.device, online=ONLINE[spec.online])
+    settings, online = settings_from(spec.settings, tracker.settings, tracker.online)
     path = find_weights(spec.model)
     return {
-        "settings": asdict(settings_from(spec.settings, tracker.settings)),
+        "settings": asdict(settings),
         "online": "off" if online is None else asdict(online),
         "without": list(spec.without),
         "device": tracker.device.type,

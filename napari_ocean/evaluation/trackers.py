@@ -83,7 +83,9 @@ def _ocean(spec: TrackerSpec) -> Start:
     from napari_ocean.tracking import ONLINE, load_tracker, settings_from  # torch is loaded here
 
     tracker = load_tracker(spec.model, device=spec.device, online=ONLINE[spec.online])
-    tracker.settings = settings_from(spec.settings, tracker.settings)
+    tracker.settings, tracker.online = settings_from(
+        spec.settings, tracker.settings, tracker.online
+    )
     for part in spec.without:
         ABLATIONS[part](tracker)
     return tracker.start
@@ -107,7 +109,7 @@ def _without_penalties(tracker: Tracker) -> None:
     from napari_ocean.tracking import settings_from
 
     nothing = {"penalty_k": 0.0, "window_influence": 0.0}
-    tracker.settings = settings_from(nothing, tracker.settings)
+    tracker.settings, _ = settings_from(nothing, tracker.settings, None)
 
 
 ABLATIONS: dict[str, Callable[[Tracker], None]] = {

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
+from typing import Any
 
 from napari_ocean.errors import ConfigError
 from napari_ocean.network.presets import SEARCH_PX
+from napari_ocean.online.settings import OnlineSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,10 +172,21 @@ def default_settings(preset: str, *, aware: bool) -> SiameseSettings:
     return RELEASED["VOT2019" if aware else "VOT2019ON"]
 
 
-def settings_from(values: Mapping[str, object], base: SiameseSettings) -> SiameseSettings:
-    """``base`` with some values replaced; an unknown name is a :class:`ConfigError`."""
-    known = {field.name: getattr(base, field.name) for field in fields(base)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
+def settings_from(
+    values: Mapping[str, object], siamese: SiameseSettings, online: OnlineSettings | None
+) -> tuple[SiameseSettings, OnlineSettings | None]:
+    """Both kinds of settings with some values replaced, each by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such setting; without online update, that has none.
+    """
+    bases = [base for base in (siamese, online) if base is not None]
+    known = {field.name: i for i, base in enumerate(bases) for field in fields(base)}
+    if unknown := sorted(set(values) - set(known)):
         raise ConfigError(f"Unknown setting {', '.join(unknown)}; known: {', '.join(known)}.")
-    return SiameseSettings(**{**known, **values})
+    changed: list[dict[str, Any]] = [{} for _ in bases]
+    for name, value in values.items():
+        changed[known[name]][name] = value
+    return replace(siamese, **changed[0]), online and replace(online, **changed[-1])

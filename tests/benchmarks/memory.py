@@ -197,4 +197,4 @@ def _tiny() -> Tracker:
     net.backbone = _Blurred()  # type: ignore[assignment]
     sure = {"found_score": 0.0, "lost_score": 0.0, "size_rate": 0.0}
     online = OnlineSettings(hard_threshold=1e9)
-    return Tracker(fold_batch_norm(net), settings_from(sure, LITE), online)
+    return Tracker(fold_batch_norm(net), settings_from(sure, LITE, None)[0], online)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_ocean.errors import ConfigError
-from napari_ocean.tracking import RELEASED, SiameseSettings, settings_from
+from napari_ocean.tracking import RELEASED, OnlineSettings, SiameseSettings, settings_from
 from napari_ocean.tracking.settings import LITE, default_settings
 
 
@@ -28,9 +28,12 @@ def test_values_out_of_range_are_refused_by_name(name: str, value: float) -> Non
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"windw.*known: penalty_k"):
-        settings_from({"windw": 1}, LITE)
-    assert settings_from({"penalty_k": 0.2}, LITE).penalty_k == 0.2
-    assert settings_from({}, LITE) == LITE
+        settings_from({"windw": 1}, LITE, OnlineSettings())
+    with pytest.raises(ConfigError, match="template_share"):
+        settings_from({"template_share": 0.1}, LITE, None)
+    siamese, online = settings_from({"penalty_k": 0.2, "every": 3}, LITE, OnlineSettings())
+    assert (siamese.penalty_k, online.every) == (0.2, 3)
+    assert settings_from({}, LITE, None) == (LITE, None)
 
 
 def test_default_settings_follow_the_network() -> None:

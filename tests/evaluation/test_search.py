@@ -1,0 +1,52 @@
+"""The search for settings: seeded, resumable, and honest about what it found."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_ocean.cli import main
+from napari_ocean.errors import DataError
+from napari_ocean.evaluation.search import SPACE, Trial, as_markdown, draw, left_out, read
+from tests.evaluation.clips import write_clips
+
+
+def test_trials_are_drawn_by_seed_and_number() -> None:
+    assert draw(0, 0, online=True) == {}
+    assert draw(0, 3, online=True) == draw(0, 3, online=True) != draw(1, 3, online=True)
+    assert draw(0, 3, online=True) != draw(0, 4, online=True)
+    for trial in range(1, 40):
+        drawn = draw(2, trial, online=True)
+        assert set(drawn) == set(SPACE)
+        assert all(SPACE[name][0] <= value <= SPACE[name][1] for name, value in drawn.items())
+    assert "template_share" not in draw(0, 1, online=False)
+
+
+def test_a_lucky_trial_is_not_believed_on_what_made_it_lucky() -> None:
+    steady = Trial({}, np.array([0.6, 0.6, 0.6]))
+    lucky = Trial({"penalty_k": 0.1}, np.array([1.0, 0.5, 0.5]))  # mean 0.667
+    # without sequence 0 steady is better, without 1 or 2 lucky is
+    assert left_out([steady, lucky]) == pytest.approx((0.6 + 0.5 + 0.5) / 3)
+    text = as_markdown([steady, lucky])
+    assert text.index("penalty_k=0.1") < text.index("unchanged")
+    assert "2 trials; unchanged settings 0.600" in text
+
+
+def test_it_goes_on_where_it_stopped(tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "search" / "trials.jsonl"
+    write_clips(data, ["a", "b"], frames=4)
+    command = ["tune", str(data), "--out", str(out), "--device", "cpu", "--online", "off"]
+    assert main([*command, "--trials", "1"]) == 0
+    first = out.read_text()
+    assert main([*command, "--trials", "2"]) == 0
+    lines = out.read_text()
+    assert lines.startswith(first)
+    one, two = (json.loads(line) for line in lines.splitlines())
+    assert one["settings"] == {}
+    assert two["settings"] == draw(0, 1, online=False)
+    assert all(0 <= auc <= 1 for auc in one["auc"].values())
+    assert "2 trials" in capsys.readouterr().out
+    with pytest.raises(DataError, match="other sequences"):
+        read(out, ["elsewhere"])
