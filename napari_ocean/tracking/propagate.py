@@ -6,6 +6,8 @@ stays the caller's.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -24,6 +26,9 @@ from napari_ocean.tracks import ObjectPrediction, Prediction, State, Tracks
 from napari_ocean.video import FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
+
+_TIDY_EVERY = 500
+"""Frames between two tidyings of memory, which take some milliseconds."""
 
 
 def propagate(
@@ -102,7 +107,9 @@ class _Walk:
     def over(self, frames: range, cleanup: ExitStack) -> Predictions:
         first = frames.index(min((f for of in self.seeds.values() for f in of), key=frames.index))
         with cleanup:
-            for frame in frames[first:]:
+            for number, frame in enumerate(frames[first:], 1):
+                if number % _TIDY_EVERY == 0:
+                    _tidy_memory()
                 found = self._on(frame, self.source.frame(frame))
                 for object_id in sorted(found, key=list(self.seeds).index):
                     prediction = found[object_id]
@@ -144,6 +151,17 @@ class _Walk:
                     box = boxes.check(self.drawn[object_id][other], hw)
                     examples.append((self.source.frame(other), box))
         return self.tracker.start(image, self.seeds[object_id][frame], examples=examples)
+
+
+def _tidy_memory() -> None:
+    """Give unused memory back to the system, where its C library (glibc) can be asked to.
+
+    Boxes that a caller keeps lie scattered between the network's large maps of each frame, and
+    hold the room of those; without this a run of 50 000 frames takes some hundred MiB more.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _drawn(tracks: Tracks, object_id: int) -> dict[int, FloatArray]:
