@@ -14,7 +14,7 @@ import torch
 from napari_ocean.errors import ConfigError
 from napari_ocean.network import PRESETS
 from napari_ocean.training.pairs import PairSettings
-from napari_ocean.training.train import TrainSettings, train
+from napari_ocean.training.train import TrainSettings, look, train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", type=Path, help="trained weights to start from instead")
     parser.add_argument("--minutes", type=float, help="end in time, if not by steps before")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--look", action="store_true", help="only write pairs.png and data.md: what it would see"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pairs")
 
@@ -38,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     settings = _settings(args)
+    if args.look:
+        look(settings, args.data, args.out)
+        return 0
     weights = train(
         settings,
         args.data,

@@ -16,7 +16,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,7 @@ from napari_ocean.network import (
     read_checkpoint,
     save_network,
 )
+from napari_ocean.training import pictures
 from napari_ocean.training.imagenet import load_backbone
 from napari_ocean.training.images import TrainingImages, digests, read_images
 from napari_ocean.training.losses import Losses, joint_loss
@@ -321,7 +322,23 @@ def train(
     if rank == 0:
         training.save(checkpoint)
         save_weights(training, weights)
+        with suppress(ImportError):  # without matplotlib there is the log
+            pictures.write_curves(out / "metrics.jsonl", out / "curves.png")
     return weights
+
+
+def look(settings: TrainSettings, data: Path, out: Path) -> None:
+    """Write what a training would see: ``pairs.png`` of its first step and ``data.md``.
+
+    Raises
+    ------
+    DataError
+    """
+    images = read_images(data)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "data.md").write_text(pictures.data_report(images))
+    source = PairSource(images, settings.pairs, settings.seed, batch=settings.batch)
+    cv2.imwrite(str(out / "pairs.png"), pictures.pairs_sheet(source[0]))
 
 
 def _pairs(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import zipfile
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from napari_ocean import boxes
+from napari_ocean.cli import main
 from napari_ocean.errors import DataError
 from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
 from napari_ocean.training.images import LabelledImage, TrainingImages, mosaics, read_images
-from napari_ocean.training.pairs import PairSettings, PairSource
+from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
+from napari_ocean.training.pictures import pairs_sheet, read_metrics, write_curves
 
 CALM = PairSettings(
     video_share=0,
@@ -246,3 +249,40 @@ def test_coarse_gray_and_noisy_crops(crops: torch.Tensor) -> None:
     field = torch.randn(64, 64, 3)
     noisy = photometry.add_noise(crops, field, np.array([[0, 1], [5, 5], [9, 0]]), torch.ones(3))
     torch.testing.assert_close(noisy[0] - crops[0], field[:21, 1:22], rtol=0, atol=1e-4)
+
+
+# ----------------------------------------------------------------------------------- pictures
+
+
+def test_a_look_at_the_data_shows_boxes_and_counts(shards, tmp_path, capsys) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"batch": 7}')
+    command = ["train", str(shards), "--out", str(tmp_path / "out"), "--config", str(config)]
+    assert main([*command, "--look"]) == 0
+    sheet = cv2.imread(str(tmp_path / "out" / "pairs.png"))
+    assert sheet.shape == (2 * (127 + 255 + 4), 6 * (255 + 4), 3)
+    report = (tmp_path / "out" / "data.md").read_text()
+    assert "6 photos with 5 boxes, 4 small images, 1 films with 5 frames" in report
+    assert "| toys | 6 | 5 |" in report
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_boxes_on_the_sheet_are_green_or_red() -> None:
+    crops = torch.zeros(2, 255, 255, 3, dtype=torch.uint8)
+    box = torch.tensor([[50.0, 60, 100, 120]] * 2)
+    templates = torch.zeros(2, 127, 127, 3, dtype=torch.uint8)
+    sheet = pairs_sheet(PairBatch(templates, crops, box, torch.tensor([True, False])))
+    corner = 2 + 127 + 60, 2 + 50
+    assert sheet[corner].tolist() == [0, 200, 0]
+    assert sheet[corner[0], corner[1] + 259].tolist() == [0, 0, 230]
+
+
+def test_metrics_become_curves(tmp_path) -> None:
+    lines = ['{"step": 5, "loss": 2.0, "box": 1}', '{"step": 5, "unseen_iou": 0.5}']
+    curves = read_metrics([*lines, '{"step": 10, "loss": 1.0, "box": 1}'])
+    assert curves["loss"] == [(5, 2.0), (10, 1.0)]
+    assert curves["unseen_iou"] == [(5, 0.5)]
+    pytest.importorskip("matplotlib")
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    write_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+    assert cv2.imread(str(tmp_path / "curves.png")) is not None
