@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from napari.layers import Image
 
 from napari_ocean.plugin.commands import NOT_BETWEEN, around
 from napari_ocean.plugin.controls import Controls
@@ -15,8 +16,21 @@ from napari_ocean.tracks import ABSENT
 SUGGESTIONS = 3
 """Frames to correct first that are named, over all objects shown."""
 
+HINT = "Draw a box around the object (W), then press T to track it."
+NO_FILM = "Drop a video or an image stack on napari, or open the sample: File > Open Sample."
 NO_CLIP = "Open a video or an image stack first."
 NO_BOX = "There is no box yet; draw one around the object first."
+
+
+def whereabouts(image: Image | None, of: Session | None) -> str:
+    """How much there is, and what to do next."""
+    if image is None or image.ndim < 3:
+        return NO_FILM
+    if of is None or not len(of.tracks):
+        return HINT
+    text = f"Objects: {len(of.object_ids)} · boxes: {len(of.tracks)}."
+    waiting = of.pending.frames(reverse=False)
+    return f"{text} Press T to track what you drew." if waiting else text
 
 
 class Dashboard:

@@ -11,6 +11,7 @@ from napari.layers import Shapes
 from napari.utils import progress
 from psygnal import Signal
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
 
 from napari_ocean.errors import WeightsError
 from napari_ocean.plugin import layers
@@ -63,10 +64,7 @@ class Runner:
         self._own_step = False
         self._activity: Any = None
         self._updating = False
-        self._activity_soon = QTimer()
-        self._activity_soon.setSingleShot(True)
-        self._activity_soon.setInterval(ACTIVITY_MS)
-        self._activity_soon.timeout.connect(self._show_activity)
+        self._activity_soon = single_shot(None, self._show_activity, ACTIVITY_MS)
 
     def loader(self) -> Callable[[], Tracker]:
         """What makes the chosen tracker, to be called in the worker.
@@ -210,3 +208,12 @@ class Runner:
             layers.show_frame(run.session.image, self._viewer.dims, frame)
         finally:
             self._own_step = False
+
+
+def single_shot(parent: QWidget | None, act: Callable[[], None], wait_ms: int) -> QTimer:
+    """A timer that acts once, some time after it was last started."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(wait_ms)
+    timer.timeout.connect(act)
+    return timer

@@ -13,7 +13,7 @@ from typing import Any
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ocean.errors import OceanError, TracksError, VideoError
@@ -21,7 +21,7 @@ from napari_ocean.plugin import layers, preferences
 from napari_ocean.plugin.choices import Choices
 from napari_ocean.plugin.commands import Commands
 from napari_ocean.plugin.controls import Controls, show_keys
-from napari_ocean.plugin.dashboard import NO_CLIP, Dashboard
+from napari_ocean.plugin.dashboard import NO_CLIP, Dashboard, whereabouts
 from napari_ocean.plugin.export import ask_path
 from napari_ocean.plugin.held import Held
 from napari_ocean.plugin.keys import COMMANDS, Shortcuts
@@ -29,13 +29,10 @@ from napari_ocean.plugin.naming import Naming
 from napari_ocean.plugin.plan import Direction, Leg, Reach, between
 from napari_ocean.plugin.recovery import Recovery
 from napari_ocean.plugin.run import Run
-from napari_ocean.plugin.runner import Runner
+from napari_ocean.plugin.runner import Runner, single_shot
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.plugin.view import NEW_OBJECT, ColorBy
-
-HINT = "Draw a box around the object (W), then press T to track it."
-NO_FILM = "Drop a video or an image stack on napari, or open the sample: File > Open Sample."
 
 
 class OceanWidget(QWidget):
@@ -75,9 +72,9 @@ class OceanWidget(QWidget):
         )
         self._chosen: list[int] = []
         self._closed = False
-        self._soon = _timer(self, self.take_over_edits, 0)
-        self._refresh_soon = _timer(self, self._show_objects, 30)
-        self._step_soon = _timer(self, self._show_chosen, 30)
+        self._soon = single_shot(self, self.take_over_edits, 0)
+        self._refresh_soon = single_shot(self, self._show_objects, 30)
+        self._step_soon = single_shot(self, self._show_chosen, 30)
         self._connect()
         self._shortcuts.bind()
         self.reset_choices()
@@ -301,19 +298,8 @@ class OceanWidget(QWidget):
 
     def _count(self) -> None:
         """Say how much there is, or what to do first."""
-        of = self.session
         if not self.running:
-            self.tell(self._whereabouts(of))
-
-    def _whereabouts(self, of: Session | None) -> str:
-        """How much there is, and what to do next."""
-        if self.image is None or self.image.ndim < 3:
-            return NO_FILM
-        if of is None or not len(of.tracks):
-            return HINT
-        text = f"Objects: {len(of.object_ids)} · boxes: {len(of.tracks)}."
-        waiting = of.pending.frames(reverse=False)
-        return f"{text} Press T to track what you drew." if waiting else text
+            self.tell(whereabouts(self.image, self.session))
 
     def _show_history(self) -> None:
         session = self.session
@@ -457,11 +443,3 @@ class OceanWidget(QWidget):
         for session in self._held:
             for problem in session.take_news():
                 show_warning(problem)
-
-
-def _timer(parent: QWidget, act: Callable[[], None], wait_ms: int) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(wait_ms)
-    timer.timeout.connect(act)
-    return timer

@@ -160,7 +160,7 @@ LITE = SiameseSettings(
     min_size_px=4,
     exact_crop_origin=True,
     aspect_share=0.5,
-    size_bias=0.05,
+    score_offset=1.5,
 )
 """Settings of the shipped ``lite`` weights, chosen on the development sequences."""
 

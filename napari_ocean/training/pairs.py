@@ -9,7 +9,6 @@ the device that trains (:mod:`napari_ocean.training.album`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,18 +19,14 @@ from torch import Tensor
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import DataError
 from napari_ocean.network.presets import TEMPLATE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
-from napari_ocean.training.images import LabelledImage, TrainingImages, mosaics
+from napari_ocean.training.images import TrainingImages, mosaics
+from napari_ocean.training.objects import Indices, Objects
 
-Indices = NDArray[np.int64]
 Plan = dict[str, NDArray[Any]]
-
-MIN_TARGET_PX = 8.0
-"""Shorter side under which a box of the data holds too little to learn from."""
 
 _NOISE_PX = 512
 _PLACES = 8
@@ -132,7 +127,7 @@ class PairSource:
     ) -> None:
         self._settings, self._seed, self._batch, self._share = settings, seed, batch, share
         laid = mosaics(images.tiny, settings.mosaics, seed) if settings.mosaic_share else []
-        self._targets = _Targets(images, laid)
+        self._objects = Objects(images, laid)
         frames = [frame for video in images.videos for frame in video]
         self._album = Album([*images.photos, *laid, *frames], torch.device(device))
         self._photos = len(images.photos)
@@ -189,7 +184,7 @@ class PairSource:
 
     def _views(self, rng: np.random.Generator) -> tuple[Indices, Indices]:
         """Two looks at one object, for each pair."""
-        settings, n, targets = self._settings, self._batch, self._targets
+        settings, n, targets = self._settings, self._batch, self._objects
         draw = rng.random(n)
         first = targets.photo(rng, n)
         if len(targets.mosaics):
@@ -212,7 +207,7 @@ class PairSource:
         self, rng: np.random.Generator, target: Indices, *, first_views: bool = False
     ) -> Indices:
         """Other objects, some of the same kind as the target; -1 where one would be the target."""
-        targets, n = self._targets, len(target)
+        targets, n = self._objects, len(target)
         any_kind = self._views(rng)[0] if first_views else targets.photo(rng, n)
         alike = targets.alike(rng, target)
         usable = targets.image[alike] != targets.image[target]
@@ -261,8 +256,8 @@ class PairSource:
         nothing of its own image around it. Returns the crops, float32, and the boxes in them (edge
         coordinates).
         """
-        target = self._targets.box[plan[name]]
-        image = self._targets.image[plan[name]]
+        target = self._objects.box[plan[name]]
+        image = self._objects.image[plan[name]]
         size = boxes.size(target)
         scale = plan[f"{name}_scale"] * TEMPLATE_PX / context_side(size)[:, None]
         middle = out_px / 2 + plan[f"{name}_shift"]
@@ -305,7 +300,7 @@ class PairSource:
         """Lay strangers beside or over the targets, in place, with an elliptic soft edge."""
         rows = np.flatnonzero(plan[name] >= 0)
         longest = boxes.size(box).max(axis=1) * plan[f"{name}_size"]
-        stranger = self._targets.box[plan[name]]
+        stranger = self._objects.box[plan[name]]
         shape = boxes.size(stranger)
         size = shape / shape.max(axis=1, keepdims=True) * np.clip(longest, 8, 140)[:, None]
         if name == "over":
@@ -321,7 +316,7 @@ class PairSource:
         share = _shares(boxes.from_center(center, size)[rows], crops.shape[1])
         middle, extent = boxes.center(stranger)[rows].T, shape[rows].T
         places = middle[..., None] + share * extent[..., None] - 0.5
-        image = self._tensor(self._targets.image[plan[name][rows]])
+        image = self._tensor(self._objects.image[plan[name][rows]])
         colors, _ = self._album.read(image, *map(self._tensor, places))
         alpha = _ellipse(*map(self._tensor, share))
         index = self._tensor(rows)
@@ -364,76 +359,6 @@ class PairSource:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._album.device)
 
 
-class _Targets:
-    """All boxes that can be a target, in the order photos, mosaics, videos.
-
-    Attributes
-    ----------
-    has_photos : bool
-        Whether any is in a photo; otherwise films serve for everything.
-    image : ndarray of int64, shape (T,)
-        Its image in the album.
-    box : ndarray of float64, shape (T, 4)
-    kind : ndarray of int64, shape (T,)
-        What it is: the set and label of a photo's box; a film's object is a kind of its own.
-    mosaics : ndarray of int64
-        Targets in mosaics.
-    video_starts, video_lengths : ndarray of int64
-        First target of each video, and how many follow.
-    """
-
-    def __init__(self, images: TrainingImages, laid: Sequence[LabelledImage]) -> None:
-        rows: list[tuple[int, FloatArray, str]] = []
-        weights: list[float] = []
-        for i, (image, weight) in enumerate(zip(images.photos, images.photo_weights, strict=True)):
-            found = _boxes(i, image, MIN_TARGET_PX)
-            rows += found
-            weights += [weight / max(len(found), 1)] * len(found)
-        self._cumulative = np.cumsum(weights) / np.sum(weights)
-        self.has_photos = bool(rows)
-        first_mosaic = len(rows)
-        for i, image in enumerate(laid, len(images.photos)):
-            rows += _boxes(i, image, MIN_TARGET_PX)
-        self.mosaics = np.arange(first_mosaic, len(rows))
-        lengths = np.array([len(video) for video in images.videos], dtype=np.int64)
-        self.video_lengths = lengths
-        self.video_starts = len(rows) + np.cumsum(lengths) - lengths
-        number = len(images.photos) + len(laid)
-        for video, frames in enumerate(images.videos):
-            for frame in frames:
-                rows.append((number, frame.boxes[0], f"film {video}"))
-                number += 1
-        if not rows:
-            raise DataError(
-                f"No training image has an object of {MIN_TARGET_PX:g} px or more; "
-                "make shards of films with napari-ocean shard, or add photos with boxes."
-            )
-        self.image = np.array([image for image, _, _ in rows], dtype=np.int64)
-        self.box = np.stack([box for _, box, _ in rows])
-        self.kind = np.unique([kind for _, _, kind in rows], return_inverse=True)[1]
-        self._by_kind = np.argsort(self.kind, kind="stable")
-        self._kind_counts = np.bincount(self.kind)
-        self._kind_starts = np.cumsum(self._kind_counts) - self._kind_counts
-        self._filmed = np.arange(len(rows)) >= len(rows) - lengths.sum()
-
-    def photo(self, rng: np.random.Generator, count: int) -> Indices:
-        """Targets in photos, by the weight of their photo; any at all without photos."""
-        if not self.has_photos:
-            return rng.integers(len(self.box), size=count)
-        return np.searchsorted(self._cumulative, rng.random(count), side="right")
-
-    def alike(self, rng: np.random.Generator, target: Indices) -> Indices:
-        """For each target one of its kind; itself for a film's object, which has no other."""
-        kind = self.kind[target]
-        chosen = self._by_kind[self._kind_starts[kind] + rng.integers(self._kind_counts[kind])]
-        return np.where(self._filmed[target], target, chosen)
-
-    def are_one(self, a: Indices, b: Indices) -> NDArray[np.bool_]:
-        """Whether targets are one object, pair by pair."""
-        one_film = self._filmed[a] & (self.kind[a] == self.kind[b])
-        return np.asarray((a == b) | one_film)
-
-
 def _shares(box: FloatArray, side_px: int) -> FloatArray:
     """Where the pixels of a crop lie in boxes, -0.5 to 0.5 inside, along x and y ``(2, N, S)``."""
     pixel = np.arange(side_px) + 0.5
@@ -446,13 +371,3 @@ def _ellipse(x: Tensor, y: Tensor) -> Tensor:
     radius = torch.hypot(2 * x[:, None, :], 2 * y[:, :, None])
     on_it = (x.abs() <= 0.5)[:, None, :] & (y.abs() <= 0.5)[:, :, None]
     return ((1.15 - radius) * 5).clamp(0, 1) * on_it
-
-
-def _boxes(number: int, image: LabelledImage, min_px: float) -> list[tuple[int, FloatArray, str]]:
-    """Number of the image, box and kind of each box that is large enough."""
-    group = image.name.partition("/")[0]
-    return [
-        (number, box, f"{group}/{label}")
-        for box, label in zip(image.boxes, image.labels, strict=True)
-        if boxes.size(box).min() >= min_px
-    ]

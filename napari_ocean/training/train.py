@@ -9,29 +9,23 @@ from __future__ import annotations
 
 import copy
 import datetime
-import json
 import logging
-import math
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from napari_ocean.errors import ConfigError, DataError, WeightsError
+from napari_ocean.errors import ConfigError, WeightsError
 from napari_ocean.network import (
-    PRESETS,
-    TEMPLATE_PX,
     OceanNet,
     OceanOutput,
     load_network,
@@ -41,171 +35,14 @@ from napari_ocean.network import (
 from napari_ocean.training import pictures
 from napari_ocean.training.imagenet import load_backbone
 from napari_ocean.training.images import TrainingImages, digests, read_images
-from napari_ocean.training.losses import Losses, joint_loss
-from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
+from napari_ocean.training.losses import joint_loss
+from napari_ocean.training.meter import Meter
+from napari_ocean.training.pairs import PairBatch, PairSource
+from napari_ocean.training.settings import TrainSettings
+from napari_ocean.training.state import Training
 from napari_ocean.training.unseen import Unseen
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainSettings:
-    """One training run; the released recipe's values are given where ours differ."""
-
-    preset: str = "lite"
-    """Size of the network."""
-    seed: int = 0
-    """Seed of everything drawn."""
-    steps: int = 3000
-    """Optimiser steps."""
-    minutes: float = 0.0
-    """Time after which the training ends if it has not done its steps, its rate fallen all the
-    same; 0: as long as it takes. How many steps that were stands in the weights' metadata."""
-    batch: int = 32
-    """Pairs per step, over all processes (released: 256)."""
-    learning_rate: float = 2e-3
-    """Peak rate of AdamW (released: SGD, 5e-3, with momentum 0.9)."""
-    weight_decay: float = 5e-3
-    """Weight decay (paper: 1e-3, released code: 1e-4)."""
-    warmup_steps: int = 100
-    """Linear rise of the rate; then it falls along a cosine to a hundredth."""
-    clip: float = 5.0
-    """Largest gradient norm (released: none)."""
-    deep_rate: float = 0.0
-    """Rate of the backbone's deeper half, as a share of ``learning_rate``; 0 leaves it frozen
-    (released: 0.1)."""
-    shallow_rate: float = 0.0
-    """Likewise of its shallow half, except for the first convolution (released: 0.1)."""
-    backbone_from: float = 0.0
-    """Share of the training from which on the backbone learns (released: 0.2)."""
-    backbone_dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Number format of the backbone's frozen part; bfloat16 takes a quarter of the time on CPUs
-    that have it, and its rounding is far under what the heads learn to bear."""
-    ema: float = 0.998
-    """Decay of the running average of the weights, which is what is saved (released: none)."""
-    unseen_videos: int = 0
-    """Videos kept out of the training, on which each checkpoint is measured."""
-    save_every: int = 200
-    """Steps between checkpoints."""
-    log_every: int = 20
-    """Steps between lines of the metrics log."""
-    pairs: PairSettings = field(default_factory=PairSettings)
-    """What the pairs are made of."""
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"There is no preset {self.preset!r}; known: {', '.join(PRESETS)}.")
-        for name in ("steps", "batch", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-
-    def done(self, step: int, seconds: float = 0.0) -> float:
-        """Share of the training that is behind, by steps or by time, whichever is more."""
-        by_time = seconds / (60 * self.minutes) if self.minutes > 0 else 0.0
-        return min(max(step / self.steps, by_time), 1.0)
-
-    def rate(self, step: int, seconds: float = 0.0) -> float:
-        """Learning rate of a step."""
-        done = self.done(step, seconds)
-        falling = self.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-        return min(falling, self.learning_rate * (step + 1) / max(self.warmup_steps, 1))
-
-
-class Training:
-    """A network with its average, its optimiser and the step it has reached."""
-
-    def __init__(self, settings: TrainSettings, device: torch.device | str = "cpu") -> None:
-        torch.manual_seed(settings.seed)
-        self.settings = settings
-        self.device = torch.device(device)
-        self.step = 0
-        self.seconds = 0.0
-        self.provenance: dict[str, Any] = {}
-        self.net = OceanNet(PRESETS[settings.preset])
-        # boxes begin at the size of an average target, not at e px
-        nn.init.constant_(self.net.box_head.bias, math.log(TEMPLATE_PX / 4))
-        self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
-        self.average = copy.deepcopy(self.net)
-        backbone = self.net.backbone
-        backbone.requires_grad_(False)
-        heads = [p for n, p in self.net.named_parameters() if not n.startswith("backbone.")]
-        begins = settings.backbone_from
-        parts = [
-            (1.0, 0.0, heads),
-            (settings.deep_rate, begins, [*backbone.deep_parameters()]),
-            (settings.shallow_rate, begins, [*backbone.shallow_parameters()]),
-        ]
-        groups: list[dict[str, Any]] = [
-            {"params": some, "share": share, "begins": begins, "weight_decay": decay}
-            for share, begins, parameters in parts
-            for decay, some in _by_decay(settings.weight_decay, parameters)
-            if share > 0
-        ]
-        for group in groups:
-            for parameter in group["params"]:
-                parameter.requires_grad_(True)
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=settings.learning_rate, fused=self.device.type == "cuda"
-        )
-
-    @property
-    def done(self) -> float:
-        """Share of the training that is behind."""
-        return self.settings.done(self.step, self.seconds)
-
-    def set_rates(self) -> None:
-        """Give each group of weights its rate of this step."""
-        rate = self.settings.rate(self.step, self.seconds)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"] if self.done >= group["begins"] else 0.0
-
-    def train_mode(self) -> None:
-        """Train mode for all but the backbone, whose statistics stay those of ImageNet."""
-        self.net.train()
-        self.net.backbone.eval()
-
-    def update_average(self) -> None:
-        """Move the average towards the network; fast at first, while there is little to keep."""
-        keep = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
-        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-        get_ema_multi_avg_fn(keep)(list(means), list(values), 0)
-
-    def save(self, path: Path) -> None:
-        """Write everything needed to go on; a crash leaves the former file whole."""
-        state = {
-            "settings": json.dumps(asdict(self.settings)),
-            "step": self.step,
-            "seconds": self.seconds,
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        partial = path.with_suffix(".part")
-        torch.save(state, partial)
-        partial.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Go on where :meth:`save` left off."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if json.loads(state["settings"]) != asdict(self.settings):
-            raise ConfigError(
-                f"{path} is of a training with other settings; give another --out to start anew."
-            )
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _by_decay(
-    decay: float, parameters: Iterable[nn.Parameter]
-) -> list[tuple[float, list[nn.Parameter]]]:
-    """Kernels, which decay, and all that is one number a channel, which does not."""
-    given = [*parameters]
-    kernels = [parameter for parameter in given if parameter.squeeze().ndim > 1]
-    others = [parameter for parameter in given if parameter.squeeze().ndim <= 1]
-    return [(decay, kernels), (0.0, others)]
 
 
 def _same_network(weights: Path, net: OceanNet) -> OceanNet:
@@ -411,7 +248,7 @@ def _loop(
     frozen = _Frozen(training)
     trained = _distributed(_Trained(training), world)
     training.train_mode()
-    meter = _Meter(training, out / "metrics.jsonl")
+    meter = Meter(training, out / "metrics.jsonl")
     for batch in loader:
         meter.received()
         training.set_rates()
@@ -450,72 +287,6 @@ def _agreed(last: bool, device: torch.device, world: int) -> bool:
     flag = torch.tensor(float(last), device=device)
     distributed.all_reduce(flag, distributed.ReduceOp.MAX)
     return bool(flag)
-
-
-class _Meter:
-    """Means of the losses, and how much of the time went into waiting for pairs, as JSON lines."""
-
-    def __init__(self, training: Training, path: Path) -> None:
-        self.training = training
-        self.path = path
-        self.started = time.perf_counter() - training.seconds
-        self._restart()
-
-    def _restart(self) -> None:
-        self.sums = torch.zeros(4, device=self.training.device)
-        self.waited = 0.0
-        self.began = self.last_asked = time.perf_counter()
-
-    def asked(self) -> None:
-        """Note the time at which the next batch is waited for."""
-        self.last_asked = time.perf_counter()
-
-    def received(self) -> None:
-        """Note that it came."""
-        self.waited += time.perf_counter() - self.last_asked
-
-    def add(self, losses: Losses) -> None:
-        """Count a step; every ``log_every`` steps write a line.
-
-        Raises
-        ------
-        DataError
-            If the loss is no number any more.
-        """
-        training, settings = self.training, self.training.settings
-        training.seconds = time.perf_counter() - self.started
-        self.sums += torch.stack([losses.total, *losses]).detach()
-        every = settings.log_every
-        if training.step % every:
-            return
-        means = (self.sums / every).tolist()
-        if not math.isfinite(means[0]):
-            raise DataError(f"The loss is {means[0]} at step {training.step}; stopped.")
-        took = time.perf_counter() - self.began
-        self._write(
-            {
-                "step": training.step,
-                **dict(zip(("loss", *losses._fields), means, strict=True)),
-                "rate": training.optimizer.param_groups[0]["lr"],
-                "pairs_per_s": settings.batch * every / took,
-                "waiting_share": self.waited / took,
-                "seconds": training.seconds,
-            }
-        )
-        self._restart()
-
-    def note_unseen(self, unseen: Unseen | None) -> None:
-        """Measure the average on videos that are not trained on."""
-        if unseen is not None:
-            overlap = unseen.overlap(self.training.average)
-            self._write({"step": self.training.step, "unseen_iou": overlap})
-
-    def _write(self, record: dict[str, float]) -> None:
-        if distributed.is_initialized() and distributed.get_rank() > 0:
-            return
-        with self.path.open("a") as log:
-            log.write(json.dumps(record) + "\n")
-        _log.info("%s", " ".join(f"{name} {value:.4g}" for name, value in record.items()))
 
 
 def _one_thread(_worker: int) -> None:

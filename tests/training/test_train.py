@@ -15,7 +15,9 @@ import torch
 from napari_ocean.errors import ConfigError, WeightsError
 from napari_ocean.network import OCEAN, OceanNet, load_network, read_checkpoint, save_network
 from napari_ocean.training.imagenet import convert_resnet50, load_backbone
-from napari_ocean.training.train import Training, TrainSettings, train
+from napari_ocean.training.settings import TrainSettings
+from napari_ocean.training.state import Training
+from napari_ocean.training.train import train
 
 TINY = TrainSettings(
     steps=4, batch=4, warmup_steps=2, save_every=2, log_every=2, backbone_dtype="float32"

@@ -1,0 +1,74 @@
+"""Every constant of a training run, with what the released recipe has instead."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from napari_ocean.errors import ConfigError
+from napari_ocean.network import PRESETS
+from napari_ocean.training.pairs import PairSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings:
+    """One training run; the released recipe's values are given where ours differ."""
+
+    preset: str = "lite"
+    """Size of the network."""
+    seed: int = 0
+    """Seed of everything drawn."""
+    steps: int = 3000
+    """Optimiser steps."""
+    minutes: float = 0.0
+    """Time after which the training ends if it has not done its steps, its rate fallen all the
+    same; 0: as long as it takes. How many steps that were stands in the weights' metadata."""
+    batch: int = 32
+    """Pairs per step, over all processes (released: 256)."""
+    learning_rate: float = 2e-3
+    """Peak rate of AdamW (released: SGD, 5e-3, with momentum 0.9)."""
+    weight_decay: float = 5e-3
+    """Weight decay (paper: 1e-3, released code: 1e-4)."""
+    warmup_steps: int = 100
+    """Linear rise of the rate; then it falls along a cosine to a hundredth."""
+    clip: float = 5.0
+    """Largest gradient norm (released: none)."""
+    deep_rate: float = 0.0
+    """Rate of the backbone's deeper half, as a share of ``learning_rate``; 0 leaves it frozen
+    (released: 0.1)."""
+    shallow_rate: float = 0.0
+    """Likewise of its shallow half, except for the first convolution (released: 0.1)."""
+    backbone_from: float = 0.0
+    """Share of the training from which on the backbone learns (released: 0.2)."""
+    backbone_dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Number format of the backbone's frozen part; bfloat16 takes a quarter of the time on CPUs
+    that have it, and its rounding is far under what the heads learn to bear."""
+    ema: float = 0.998
+    """Decay of the running average of the weights, which is what is saved (released: none)."""
+    unseen_videos: int = 0
+    """Videos kept out of the training, on which each checkpoint is measured."""
+    save_every: int = 200
+    """Steps between checkpoints."""
+    log_every: int = 20
+    """Steps between lines of the metrics log."""
+    pairs: PairSettings = field(default_factory=PairSettings)
+    """What the pairs are made of."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ConfigError(f"There is no preset {self.preset!r}; known: {', '.join(PRESETS)}.")
+        for name in ("steps", "batch", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+    def done(self, step: int, seconds: float = 0.0) -> float:
+        """Share of the training that is behind, by steps or by time, whichever is more."""
+        by_time = seconds / (60 * self.minutes) if self.minutes > 0 else 0.0
+        return min(max(step / self.steps, by_time), 1.0)
+
+    def rate(self, step: int, seconds: float = 0.0) -> float:
+        """Learning rate of a step."""
+        done = self.done(step, seconds)
+        falling = self.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+        return min(falling, self.learning_rate * (step + 1) / max(self.warmup_steps, 1))
