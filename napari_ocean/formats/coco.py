@@ -41,7 +41,8 @@ def recognises(text: str) -> bool:
 def loads(text: str) -> Tracks:
     """Read the boxes that have a track; a ``FormatError`` names the annotation."""
     content = json.parse(text)
-    if isinstance(content, dict) and len(json.get_list({"videos": [], **content}, "videos")) > 1:
+    has_videos = isinstance(content, dict) and "videos" in content
+    if has_videos and len(json.get_list(content, "videos")) > 1:
         raise FormatError("holds several videos; keep one video in a file.")
     labels = {_id(record): _name(record) for record in json.get_list(content, "categories")}
     frames = {_id(record): _frame(record) for record in json.get_list(content, "images")}
