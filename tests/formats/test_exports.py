@@ -453,11 +453,10 @@ odd_json = st.sampled_from([None, True, -1, 1e300, "", "x", [], {}, [[1]], {"id"
 
 def nodes(value: object) -> list[tuple[Any, Any]]:
     """Every place in a JSON document, as its container and key."""
-    keys = (
-        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    )
-    found = [(value, key) for key in keys]
-    return found + [node for key in keys for node in nodes(value[key])]
+    if not isinstance(value, dict | list):
+        return []
+    keys = list(value if isinstance(value, dict) else range(len(value)))
+    return [(value, key) for key in keys] + [node for key in keys for node in nodes(value[key])]
 
 
 @given(data=st.data())
