@@ -7,7 +7,8 @@ span of boxes that ends before the clip does is ended by a box that is ``outside
 object is absent from there or nothing is known. A box on which the tracker is lost is no box here.
 
 On reading, frames between two boxes that are listed are interpolated linearly, unless the first of
-them is outside: then the object is absent up to the second one, or to the end of the clip. A track
+them is outside: then the object is absent up to the second one, or to the end of the clip. Nothing
+is made up after the last box that is listed (CVAT lists all, and would hold it still). A track
 with the source ``auto`` (on writing: one with a machine-made box) is read as tracked, another as
 drawn; boxes that are no keyframes as interpolated.
 """
@@ -103,9 +104,13 @@ def _add_box(track: ElementTree.Element, frame: int, box: TrackBox, *, outside: 
 
 
 def _length(root: ElementTree.Element) -> int:
-    """Frames of the clip as far as the file tells, else 0."""
-    found = root.find("meta//size")
-    length = 0 if found is None else parsing.integer((found.text or "").strip(), "size")
+    """Frames of the clip as far as the file tells, else 0.
+
+    Frames are the video's, so that of a task on a part of it the last frame counts, not the size.
+    """
+    stop = root.findtext("meta//stop_frame")
+    size = root.findtext("meta//size", "0") if stop is None else stop
+    length = parsing.integer(size.strip(), "size") + (stop is not None)
     if length > parsing.MAX_FRAME:
         raise FormatError(f"size {length} is no number of frames.")
     return length

@@ -39,7 +39,7 @@ def add(
 def checked(text: str) -> str:
     """Text itself, if XML can hold it."""
     if _FORBIDDEN.search(text):
-        raise FormatError(f"XML cannot hold the name {text!r}; rename that object.")
+        raise FormatError(f"XML cannot hold the name {text!r}; change it.")
     return text
 
 

@@ -239,6 +239,14 @@ def test_cvat_is_linear_between_keyframes_and_absent_while_outside() -> None:
     assert tracks.absent_spans(5) == [range(3, 5), range(6, 9)]
 
 
+def test_cvat_of_a_part_of_a_video_counts_in_the_frames_of_the_video() -> None:
+    head = SIZE.replace(
+        "</size>", "</size><start_frame>20</start_frame><stop_frame>28</stop_frame>"
+    )
+    tracks = cvat.loads(cvat_file(listed(24, 0) + listed(25, 0, 'outside="1"'), head))
+    assert tracks.absent_spans(5) == [range(25, 29)]
+
+
 def test_cvat_reads_what_a_person_drew_and_what_a_tracker_made() -> None:
     made = cvat.loads(cvat_file(listed(0, 0), track='id="0" label="hen" source="auto"'))
     assert made.get(1, 0).source is Source.TRACKED
@@ -292,7 +300,7 @@ def test_cvat_that_cannot_be_read(text: str, message: str) -> None:
 def test_a_label_that_xml_cannot_hold(module: Any) -> None:
     tracks = two_objects()
     tracks.rename(1, "a\x00b")
-    with pytest.raises(FormatError, match=r"XML cannot hold the name 'a\\x00b'; rename"):
+    with pytest.raises(FormatError, match=r"XML cannot hold the name 'a\\x00b'; change it"):
         module.dumps(tracks, CLIP)
 
 
@@ -400,6 +408,15 @@ def test_formats_that_have_to_know_the_clip(tmp_path: Path, suffix: str) -> None
     assert list(tmp_path.iterdir()) == []
     formats.write(path, two_objects(), CLIP)
     assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("suffix", OF_CLIP)
+def test_a_label_that_utf8_lacks(tmp_path: Path, suffix: str) -> None:
+    tracks = two_objects()
+    tracks.rename(1, "\ud800")
+    with pytest.raises(FormatError, match="UTF-8 lacks"):
+        formats.write(tmp_path / f"a{suffix}", tracks, CLIP)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", [".yolo.zip", ".voc.zip"])
