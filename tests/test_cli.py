@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -100,6 +101,18 @@ def test_two_objects(stack: Path, clip: DemoClip) -> None:
     run("track", stack, "--box", box_of(clip, 0), "--box", "20,20,60,60", "--stop", 3)
     tracks = no.read("ladybird.boxes.csv")
     assert [tracks.frames(of) for of in tracks.object_ids] == [[0, 1, 2]] * 2
+
+
+def test_the_ending_of_out_chooses_what_trainers_read(stack: Path, clip: DemoClip) -> None:
+    run("track", stack, "--box", box_of(clip, 0), "--label", "bug", "--out", "x.coco.json")
+    content = json.loads(Path("x.coco.json").read_text())
+    height, width = clip.frames.shape[1:3]
+    assert [of["frame_index"] for of in content["images"]] == list(range(LENGTH))
+    assert {(of["width"], of["height"]) for of in content["images"]} == {(width, height)}
+    assert content["videos"][0]["name"] == "ladybird.npy"
+    tracks = no.read("x.coco.json")
+    assert (tracks.label(1), tracks.drawn_frames(1)) == ("bug", [0])
+    assert overlap(tracks, clip, range(LENGTH)) > 0.6
 
 
 def test_the_same_command_gives_the_same_boxes(stack: Path, clip: DemoClip) -> None:

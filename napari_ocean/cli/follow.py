@@ -16,7 +16,12 @@ from napari_ocean.tracks import ObjectPrediction, State, Tracks
 
 
 def follow(
-    predictions: Iterable[Iterable[ObjectPrediction]], tracks: Tracks, out: Path, *, total: int
+    predictions: Iterable[Iterable[ObjectPrediction]],
+    tracks: Tracks,
+    out: Path,
+    *,
+    total: int,
+    clip: formats.Clip | None = None,
 ) -> None:
     """Merge predictions into `tracks` as they come, then write them to a file.
 
@@ -32,6 +37,8 @@ def follow(
         Where the boxes go; the suffix tells the format.
     total : int
         Number of predictions expected, for the progress bar.
+    clip : Clip, optional
+        The video, for formats that have to know it.
     """
     states: Counter[str] = Counter()
     began = time.perf_counter()
@@ -46,7 +53,7 @@ def follow(
         outcome = "Wrote"
     finally:
         seconds = time.perf_counter() - began
-        formats.write(out, tracks)
+        formats.write(out, tracks, clip)
         kinds = ", ".join(f"{states[name]} {name}" for name in State)
         rate = states.total() / max(seconds, 1e-9)
         print(

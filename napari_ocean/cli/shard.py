@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``napari-ocean shard``."""
     parser.add_argument("clip", help="film (mp4, avi, mov, mkv ...), folder of images or stack")
     parser.add_argument(
-        "boxes", type=Path, nargs="+", help=f"its annotation files: {formats.supported()}"
+        "boxes", type=Path, nargs="+", help=f"its annotation files: {formats.readable()}"
     )
     parser.add_argument("--out", type=Path, required=True, help="file for the shard, .zip")
     parser.add_argument(

@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="file for the boxes, .csv, .json or .txt (default: VIDEO's name with .boxes.csv, in "
-        "the current folder)",
+        help=f"file for the boxes; the ending says how: {formats.supported()} (default: VIDEO's "
+        "name with .boxes.csv, in the current folder)",
     )
     parser.add_argument(
         "--preview", type=Path, metavar="FILM", help="also write a film with the boxes drawn in"
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         out: Path = args.out or Path(f"{Path(args.video).resolve().stem}.boxes.csv")
         walks = _walks(args, len(video))
         tracks = _drawn(args)
-        _check_files(args, out, tracks)
+        _check_files(args, out, tracks, formats.Clip.of(video))
         _track(args, video, tracks, out, walks)
         if args.preview:
             preview.write(args.preview, video, tracks)
@@ -124,11 +124,11 @@ def _walks(args: argparse.Namespace, length: int) -> list[tuple[range, bool]]:
     return walks
 
 
-def _check_files(args: argparse.Namespace, out: Path, tracks: Tracks) -> None:
+def _check_files(args: argparse.Namespace, out: Path, tracks: Tracks, clip: formats.Clip) -> None:
     """Refuse, before any work, what could not be written or would replace somebody's file."""
     from napari_ocean.cli import preview
 
-    formats.check(out, tracks)
+    formats.check(out, tracks, clip)
     if args.preview:
         preview.check(args.preview)
     for path in filter(None, (out, args.preview)):
@@ -155,4 +155,5 @@ def _track(
         propagate(video, tracks, tracker=tracker, start=of.start, stop=of.stop, reverse=reverse)
         for of, reverse in walks
     ]
-    follow(runs, tracks, out, total=len(args.box) * sum(len(of) - 1 for of, _ in walks))
+    total = len(args.box) * sum(len(of) - 1 for of, _ in walks)
+    follow(runs, tracks, out, total=total, clip=formats.Clip.of(video))

@@ -1,8 +1,10 @@
 """Annotation files: one module per format, one door for all.
 
-A format is a module with ``SUFFIX``, ``NAME``, ``loads(text) -> Tracks`` and
-``dumps(tracks) -> str``; adding one is one file and one line in ``_FORMATS``. Reading never returns
-half an annotation, and writing never leaves half a file.
+A format is a module with ``SUFFIX``, ``NAME``, ``dumps(tracks)`` and, if it can be read,
+``loads(text) -> Tracks``; one that has to know the video's name, size or length has
+``dumps(tracks, clip)`` instead. Adding one is one file and one entry in the tables below. Reading
+never returns half an annotation, and writing never leaves half a file. docs/formats.md tells what
+each format keeps.
 """
 
 from __future__ import annotations
@@ -14,28 +16,53 @@ from secrets import token_hex
 from typing import Protocol
 
 from napari_ocean.errors import FormatError
-from napari_ocean.formats import csv, json, otb
+from napari_ocean.formats import coco, csv, cvat, json, mot, otb, voc, yolo
+from napari_ocean.formats.clip import Clip
 from napari_ocean.tracks import Tracks
 
-__all__ = ["check", "kinds", "read", "replace_text", "supported", "write"]
+__all__ = [
+    "Clip",
+    "check",
+    "kinds",
+    "read",
+    "readable",
+    "replace_bytes",
+    "replace_text",
+    "suffix_of",
+    "supported",
+    "write",
+]
 
 
 class _Format(Protocol):
     SUFFIX: str
     NAME: str
 
-    def loads(self, text: str) -> Tracks: ...
 
+class _Plain(_Format, Protocol):
     def dumps(self, tracks: Tracks) -> str: ...
 
 
-_ALL: tuple[_Format, ...] = (csv, json, otb)
-_FORMATS = {of.SUFFIX: of for of in _ALL}
+class _OfClip(_Format, Protocol):
+    def dumps(self, tracks: Tracks, clip: Clip) -> str | bytes: ...
+
+
+class _Readable(_Format, Protocol):
+    def loads(self, text: str) -> Tracks: ...
+
+
+_ALL_PLAIN: tuple[_Plain, ...] = (csv, json, otb, mot)
+_ALL_OF_CLIP: tuple[_OfClip, ...] = (coco, cvat, yolo, voc)
+_ALL_READABLE: tuple[_Readable, ...] = (csv, json, otb, mot, coco, cvat)
+
+_PLAIN = {of.SUFFIX: of for of in _ALL_PLAIN}
+_OF_CLIP = {of.SUFFIX: of for of in _ALL_OF_CLIP}
+_READABLE = {of.SUFFIX: of for of in _ALL_READABLE}
 
 
 def kinds() -> dict[str, str]:
     """Name of each format by its suffix, the default one first."""
-    return {suffix: of.NAME for suffix, of in _FORMATS.items()}
+    return {suffix: of.NAME for suffix, of in (_PLAIN | _OF_CLIP).items()}
 
 
 def supported() -> str:
@@ -43,7 +70,22 @@ def supported() -> str:
     return ", ".join(f"{suffix} ({name})" for suffix, name in kinds().items())
 
 
-def check(path: str | os.PathLike[str], tracks: Tracks) -> None:
+def readable() -> str:
+    """Tell the formats that can be read, and their suffixes."""
+    return ", ".join(f"{suffix} ({of.NAME})" for suffix, of in _READABLE.items())
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str | None:
+    """Suffix of the format that a file of this name is written in, the longest that fits.
+
+    ``boxes.coco.json`` is COCO, any other ``.json`` the native format. None where nothing fits.
+    """
+    name = Path(path).name.lower()
+    fitting = [of for of in kinds() if name.endswith(of) and len(name) > len(of)]
+    return max(fitting, key=len, default=None)
+
+
+def check(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None) -> None:
     """Fail early, before hours of tracking, if these tracks could not be written there.
 
     Parameters
@@ -52,6 +94,8 @@ def check(path: str | os.PathLike[str], tracks: Tracks) -> None:
         A file to be.
     tracks : Tracks
         The objects with at least one box each; later boxes make no difference.
+    clip : Clip, optional
+        As for :func:`write`.
 
     Raises
     ------
@@ -60,7 +104,7 @@ def check(path: str | os.PathLike[str], tracks: Tracks) -> None:
         folder.
     """
     path = Path(path)
-    _dumps(path, tracks)
+    _dumps(path, tracks, clip)
     if not path.resolve().parent.is_dir():
         raise FormatError(f"{path} cannot be written: there is no folder {path.parent}.")
 
@@ -71,7 +115,8 @@ def read(path: str | os.PathLike[str]) -> Tracks:
     Parameters
     ----------
     path : path-like
-        A ``.csv``, ``.json`` or ``.txt`` (OTB) file.
+        A file of a format in :func:`readable`. The content tells COCO from the native ``.json``
+        and MOTChallenge from an OTB ``.txt``, whatever the name; any ``.xml`` is CVAT's.
 
     Raises
     ------
@@ -79,7 +124,7 @@ def read(path: str | os.PathLike[str]) -> Tracks:
         If the file is missing, of an unknown kind or malformed; the message names the line.
     """
     path = Path(path)
-    module = _format_of(path)
+    named = _reader(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read()
@@ -88,62 +133,102 @@ def read(path: str | os.PathLike[str]) -> Tracks:
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
-        return module.loads(text)
+        return _by_content(named, text).loads(text)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 
 
-def write(path: str | os.PathLike[str], tracks: Tracks) -> None:
+def write(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None) -> None:
     """Write an annotation file; the format follows from the suffix.
 
-    The text goes to a temporary file in the same folder, which then takes the place of the old
+    The content goes to a temporary file in the same folder, which then takes the place of the old
     one in one step, so that a crash or a full disk leaves the old file whole.
 
     Parameters
     ----------
     path : path-like
-        A ``.csv``, ``.json`` or ``.txt`` (OTB) file; one that exists is replaced.
+        A file of a format in :func:`supported`; one that exists is replaced.
     tracks : Tracks
         What to write.
+    clip : Clip, optional
+        The video; COCO, CVAT, YOLO and Pascal VOC need it.
 
     Raises
     ------
     FormatError
-        If the suffix is unknown, the format cannot hold these tracks or the folder is not
-        writable.
+        If the suffix is unknown, the format cannot hold these tracks or needs the clip, or the
+        folder is not writable.
     """
     path = Path(path)
-    text = _dumps(path, tracks)
+    content = _dumps(path, tracks, clip)
     try:
-        replace_text(path, text)
+        replace_bytes(path, content)
     except OSError as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _reader(path: Path) -> _Readable:
+    """Format that a file's name stands for."""
+    suffix = suffix_of(path)
+    if suffix in _READABLE:
+        return _READABLE[suffix]
+    if path.suffix.lower() == ".xml":
+        return cvat
+    if suffix is not None:
+        raise FormatError(f"{path}: {suffix} holds no tracks and is only written, not read.")
+    raise _unknown(path, readable())
+
+
+def _by_content(named: _Readable, text: str) -> _Readable:
+    """Format of a file with a suffix that two formats share."""
+    if named is json and coco.recognises(text):
+        return coco
+    return mot if named is otb and mot.recognises(text) else named
+
+
+def _dumps(path: Path, tracks: Tracks, clip: Clip | None) -> bytes:
+    suffix = suffix_of(path)
+    if suffix is None:
+        raise FormatError(f"{path}: {_unknown(path, supported())}")
+    try:
+        if suffix in _PLAIN:
+            content: str | bytes = _PLAIN[suffix].dumps(tracks)
+        else:
+            content = _OF_CLIP[suffix].dumps(tracks, _fitting(clip, tracks, suffix))
+        return content if isinstance(content, bytes) else content.encode()
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
     except UnicodeEncodeError as error:
         raise FormatError(f"{path}: a label holds a character that UTF-8 lacks.") from error
 
 
-def _format_of(path: Path) -> _Format:
-    module = _FORMATS.get(path.suffix.lower())
-    if module is None:
-        kind = f"the suffix {path.suffix!r}" if path.suffix else "a name without a suffix"
-        raise FormatError(f"{kind} is not a format; supported are {supported()}.")
-    return module
+def _fitting(clip: Clip | None, tracks: Tracks, suffix: str) -> Clip:
+    """Clip, if it is there and no box is beyond its end."""
+    if clip is None:
+        raise FormatError(f"{suffix} needs the video's name, size and length; pass clip=Clip(...).")
+    last = max((frame for of in tracks.object_ids for frame in tracks.frames(of)), default=-1)
+    if last >= clip.length:
+        raise FormatError(f"there is a box on frame {last}, but {clip.name} has {clip.length}.")
+    return clip
 
 
-def _dumps(path: Path, tracks: Tracks) -> str:
-    try:
-        return _format_of(path).dumps(tracks)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+def _unknown(path: Path, known: str) -> FormatError:
+    kind = f"the suffix {path.suffix!r}" if path.suffix else "a name without a suffix"
+    return FormatError(f"{kind} is not a format; supported are {known}.")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path``, flush it to disk and move it there in one step."""
+    """Write ``text`` in UTF-8 as :func:`replace_bytes` does."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` beside ``path``, flush it to disk and move it there in one step."""
     target = path.resolve()  # through a symbolic link, so that the link stays one
     part = target.with_name(f".{token_hex(8)}.part")
     try:
-        with part.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with part.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():

@@ -55,14 +55,19 @@ def dumps(tracks: Tracks, extra: Mapping[str, Any] | None = None) -> str:
     return f'{head[:-1]}, "objects": [\n' + ",\n".join(objects) + "\n]}\n"
 
 
-def document(text: str) -> dict[str, Any]:
-    """Parse a file of this format as far as its head."""
+def parse(text: str) -> object:
+    """Parse JSON of any content."""
     try:
-        content = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise FormatError(f"line {error.lineno}: not JSON ({error.msg}).") from error
     except (ValueError, RecursionError) as error:  # an endless number or nesting
         raise FormatError(f"not an annotation ({error}).") from error
+
+
+def document(text: str) -> dict[str, Any]:
+    """Parse a file of this format as far as its head."""
+    content = parse(text)
     if not isinstance(content, dict) or content.get("format") != "napari-ocean":
         raise FormatError('is JSON, but not an annotation: "format" should be "napari-ocean".')
     version = parsing.integer(content.get("version"), "version")
@@ -76,7 +81,7 @@ def document(text: str) -> dict[str, Any]:
 def tracks_of(content: object) -> Tracks:
     """Read the objects of a document; a ``FormatError`` names the object and box."""
     tracks = Tracks()
-    for number, record in enumerate(_list(content, "objects"), start=1):
+    for number, record in enumerate(get_list(content, "objects"), start=1):
         try:
             _add_object(tracks, record)
         except (FormatError, TracksError) as error:
@@ -103,18 +108,18 @@ def box_record(frame: int, box: TrackBox) -> dict[str, Any]:
 
 def box_of(record: object) -> tuple[int, TrackBox]:
     """Frame and box from their fields."""
-    corners = _list(record, "box_xyxy")
+    corners = get_list(record, "box_xyxy")
     if len(corners) != 4:
         raise FormatError(f'"box_xyxy" should hold 4 numbers, not {len(corners)}.')
     box = TrackBox(
         parsing.box(corners, _CORNERS, wh=False),
-        parsing.score(_get(record, "score")),
-        parsing.choice(_get(record, "state"), State, "state"),
-        parsing.choice(_get(record, "source"), Source, "source"),
-        _switch(record, "occluded"),
-        _switch(record, "fine"),
+        parsing.score(get(record, "score")),
+        parsing.choice(get(record, "state"), State, "state"),
+        parsing.choice(get(record, "source"), Source, "source"),
+        get_switch(record, "occluded"),
+        get_switch(record, "fine"),
     )
-    return parsing.integer(_get(record, "frame"), "frame"), box
+    return parsing.integer(get(record, "frame"), "frame"), box
 
 
 def info_record(info: ObjectInfo) -> dict[str, Any]:
@@ -127,7 +132,7 @@ def info_record(info: ObjectInfo) -> dict[str, Any]:
 
 def info_of(record: object) -> ObjectInfo:
     """Object from its fields."""
-    label = _get(record, "label")
+    label = get(record, "label")
     color = record.get("color") if isinstance(record, dict) else None
     for name, text in (("label", label), ("color", "" if color is None else color)):
         if not isinstance(text, str):
@@ -135,8 +140,8 @@ def info_of(record: object) -> ObjectInfo:
     return ObjectInfo(
         label=label,
         color=color,
-        hidden=_switch(record, "hidden"),
-        locked=_switch(record, "locked"),
+        hidden=get_switch(record, "hidden"),
+        locked=get_switch(record, "locked"),
     )
 
 
@@ -145,7 +150,7 @@ def spans_of(record: object, name: str) -> list[range]:
     if not isinstance(record, dict) or name not in record:
         return []
     found = []
-    for pair in _list(record, name):
+    for pair in get_list(record, name):
         if not isinstance(pair, list) or len(pair) != 2:
             raise FormatError(f'"{name}" should list pairs of frames, not {pair!r}.')
         start, stop = (parsing.integer(value, name) for value in pair)
@@ -157,8 +162,8 @@ def spans_of(record: object, name: str) -> list[range]:
 
 def _add_object(tracks: Tracks, record: object) -> None:
     info = info_of(record)
-    object_id = tracks.add_object(info.label, parsing.integer(_get(record, "id"), "id"))
-    for number, item in enumerate(_list(record, "boxes"), start=1):
+    object_id = tracks.add_object(info.label, parsing.integer(get(record, "id"), "id"))
+    for number, item in enumerate(get_list(record, "boxes"), start=1):
         try:
             parsing.put(tracks, object_id, *box_of(item))
         except (FormatError, TracksError) as error:
@@ -169,21 +174,24 @@ def _add_object(tracks: Tracks, record: object) -> None:
     tracks.set_object(object_id, color=info.color, hidden=info.hidden, locked=info.locked)
 
 
-def _switch(record: object, name: str) -> bool:
+def get_switch(record: object, name: str) -> bool:
+    """Field that is true or false, false where it is missing."""
     value = record.get(name, False) if isinstance(record, dict) else False
     if not isinstance(value, bool):
         raise FormatError(f'"{name}" should be true or false, not {value!r}.')
     return value
 
 
-def _get(record: object, key: str) -> Any:
+def get(record: object, key: str) -> Any:
+    """Field that has to be there."""
     if not isinstance(record, dict) or key not in record:
         raise FormatError(f'"{key}" is missing.')
     return record[key]
 
 
-def _list(record: object, key: str) -> list[Any]:
-    value = _get(record, key)
+def get_list(record: object, key: str) -> list[Any]:
+    """Field that has to be there and be a list."""
+    value = get(record, key)
     if not isinstance(value, list):
         raise FormatError(f'"{key}" should be a list.')
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import FormatError
-from napari_ocean.tracks import Cell, Row, TrackBox, Tracks
+from napari_ocean.tracks import Cell, Row, State, TrackBox, Tracks
 
 MAX_FRAME = 5_000_000
 """A range of absent frames that goes on beyond this (two days of film) is a slip of the pen."""
@@ -96,6 +96,16 @@ def checked_rows(tracks: Tracks) -> list[Row]:
                 f"finite or not in range; delete that box."
             )
     return rows
+
+
+def certain_rows(tracks: Tracks) -> list[Row]:
+    """Rows for formats that have no word for doubt: without the boxes of a lost tracker."""
+    return [row for row in checked_rows(tracks) if row.box.state is not State.LOST]
+
+
+def numbered(labels: Iterable[str], start: int) -> dict[str, int]:
+    """Number of each label, counted in the order in which they first come."""
+    return {label: number for number, label in enumerate(dict.fromkeys(labels), start=start)}
 
 
 def _is_box(x0: float, y0: float, x1: float, y1: float) -> bool:

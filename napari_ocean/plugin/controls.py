@@ -131,7 +131,7 @@ class Controls(QWidget):
         self.keys = _button("keys", "Keys", "Show all keys.")
         self.export = QPushButton("Save boxes…")
         self.export.setObjectName("export")
-        self.export.setToolTip("Save all boxes of this video as csv, json or txt.")
+        self.export.setToolTip("Save all boxes of this video as a table or as what trainers read.")
 
     def _make_options(self) -> None:
         self.first = SpinBox(name="first", label="From frame", tooltip="First frame to track.")

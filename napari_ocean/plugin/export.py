@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_ocean import formats
+from napari_ocean.plugin import layers
 
 
 def ask_path(parent: QWidget, name: str) -> Path | None:
     """Ask for a file name; one without a known ending gets that of the chosen kind.
+
+    So does one whose ending is only the end of it: ``boxes.json`` becomes ``boxes.coco.json``
+    where COCO was chosen.
 
     Parameters
     ----------
@@ -31,13 +36,20 @@ def ask_path(parent: QWidget, name: str) -> Path | None:
     if not typed:
         return None
     path = Path(typed)
-    if path.suffix.lower() in endings:
-        return path  # the dialog has asked already whether to replace it
     chosen = next((ending for ending in endings if f"(*{ending})" in kind), endings[0])
-    path = path.with_name(path.name + chosen)
+    known = formats.suffix_of(path)
+    if known is not None and (known == chosen or not chosen.endswith(known)):
+        return path  # the dialog has asked already whether to replace it
+    path = path.with_name(path.name[: -len(known)] + chosen if known else path.name + chosen)
     if path.exists():
         question = f"{path.name} exists already. Replace it?"
         answer = QMessageBox.question(parent, "Save boxes", question)
         if answer != QMessageBox.StandardButton.Yes:
             return None
     return path
+
+
+def clip_of(image: Image) -> formats.Clip:
+    """Tell formats what they have to know of an image layer's clip."""
+    height, width = layers.frame_hw(image)
+    return formats.Clip(name=image.name, width=width, height=height, length=layers.n_frames(image))

@@ -22,7 +22,7 @@ from napari_ocean.plugin.choices import Choices
 from napari_ocean.plugin.commands import Commands
 from napari_ocean.plugin.controls import Controls, show_keys
 from napari_ocean.plugin.dashboard import NO_CLIP, Dashboard, whereabouts
-from napari_ocean.plugin.export import ask_path
+from napari_ocean.plugin.export import ask_path, clip_of
 from napari_ocean.plugin.held import Held
 from napari_ocean.plugin.keys import COMMANDS, Shortcuts
 from napari_ocean.plugin.naming import Naming
@@ -423,15 +423,14 @@ class OceanWidget(QWidget):
         try:
             if session is None or not len(session.tracks):
                 raise TracksError("There are no boxes to save yet; draw one and track it.")
-            formats.write(path, session.tracks)
+            formats.write(path, session.tracks, clip_of(session.image))
         except OceanError as error:
             show_error(str(error))
             return
         show_info(f"Saved {len(session.tracks)} boxes to {path}.")
 
     def _on_export(self) -> None:
-        name = f"{self.image.name}.csv" if self.image is not None else "boxes.csv"
-        path = ask_path(self, name)
+        path = ask_path(self, "boxes" if self.image is None else self.image.name)
         if path is not None:
             self.save(path)
 

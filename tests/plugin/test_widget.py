@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -467,12 +468,46 @@ def test_save(desk: Desk, tmp_path: Path) -> None:
     assert_allclose(saved.get(1, 3).box_xyxy, desk.clip.truth_xyxy[3], atol=1e-3)
 
 
+def test_save_what_trainers_read(desk: Desk, tmp_path: Path) -> None:
+    desk.draw(3)
+    desk.widget.save(tmp_path / "boxes.yolo.zip")
+    assert desk.errors == []
+    with zipfile.ZipFile(tmp_path / "boxes.yolo.zip") as archive:
+        line = archive.read("labels/000003.txt").decode()
+    height, width = desk.clip.frames.shape[1:3]
+    x0, y0, x1, y1 = desk.clip.truth_xyxy[3]
+    want = [0, (x0 + x1) / 2 / width, (y0 + y1) / 2 / height]
+    assert_allclose(
+        [float(value) for value in line.split()],
+        [*want, (x1 - x0) / width, (y1 - y0) / height],
+        atol=1e-5,
+    )
+
+
+def test_the_save_dialog_lists_every_format(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered: list[str] = []
+
+    def ask(*args: Any) -> tuple[str, str]:
+        offered.extend(args[-1].split(";;"))
+        return "", ""
+
+    monkeypatch.setattr(export.QFileDialog, "getSaveFileName", ask)
+    desk.draw(3)
+    desk.press("export")
+    assert [kind.rpartition("(*")[2].rstrip(")") for kind in offered] == list(formats.kinds())
+
+
 @pytest.mark.parametrize(
     ("typed", "kind", "saved"),
     [
         ("boxes", "JSON (*.json)", "boxes.json"),
         ("boxes.csv", "JSON (*.json)", "boxes.csv"),
         ("run.2", "Table (*.csv)", "run.2.csv"),
+        ("boxes", "COCO with tracks (*.coco.json)", "boxes.coco.json"),
+        ("boxes.json", "COCO with tracks (*.coco.json)", "boxes.coco.json"),
+        ("boxes.mot.txt", "OTB (*.txt)", "boxes.mot.txt"),
     ],
 )
 def test_a_file_name_gets_the_ending_of_the_chosen_kind(

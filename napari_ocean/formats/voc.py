@@ -1,0 +1,76 @@
+"""Pascal VOC: a zip file with ``Annotations/000012.xml`` for each frame with a box.
+
+The fields are those of the VOC2012 development kit
+(http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html). Pixels count from 1 and
+``xmax``, ``ymax`` are in the box (Detectron2 reads them so), so the box of a whole frame is 1, 1,
+width, height: one is added to our left and top edge and nothing to the others. Edges are rounded to
+whole pixels, and a box ends where the frame does, which makes it ``truncated``. The format knows no
+objects, so it is written only; all but label, box and occluded mark is lost, and boxes on which the
+tracker is lost are left out.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from napari_ocean.boxes import FloatArray
+from napari_ocean.formats import parsing
+from napari_ocean.formats.clip import Clip, frame_name, inside, zipped
+from napari_ocean.formats.xml import add, to_text
+from napari_ocean.tracks import Row, Tracks
+
+SUFFIX = ".voc.zip"
+NAME = "Pascal VOC"
+
+_RGB = "3"
+
+
+def dumps(tracks: Tracks, clip: Clip) -> bytes:
+    """Write the zip file."""
+    documents: dict[int, ElementTree.Element] = {}
+    for row in parsing.certain_rows(tracks):
+        part = inside(row.box.box_xyxy, clip)
+        if part is not None:
+            if row.frame not in documents:
+                documents[row.frame] = _document(row.frame, clip)
+            _add_object(documents[row.frame], row, part, clip)
+    return zipped(
+        {
+            f"Annotations/{frame_name(frame)}.xml": to_text(documents[frame])
+            for frame in sorted(documents)
+        }
+    )
+
+
+def _document(frame: int, clip: Clip) -> ElementTree.Element:
+    root = ElementTree.Element("annotation")
+    add(root, "folder", "JPEGImages")
+    add(root, "filename", f"{frame_name(frame)}.jpg")
+    add(add(root, "source"), "database", clip.name)
+    size = add(root, "size")
+    add(size, "width", str(clip.width))
+    add(size, "height", str(clip.height))
+    add(size, "depth", _RGB)
+    add(root, "segmented", "0")
+    return root
+
+
+def _add_object(root: ElementTree.Element, row: Row, part: FloatArray, clip: Clip) -> None:
+    of = add(root, "object")
+    add(of, "name", row.label)
+    add(of, "pose", "Unspecified")
+    add(of, "truncated", str(int(part.tolist() != row.box.box_xyxy.tolist())))
+    add(of, "occluded", str(int(row.box.occluded)))
+    add(of, "difficult", "0")
+    box = add(of, "bndbox")
+    x0, y0, x1, y1 = part.tolist()
+    xmin, xmax = _pixels(x0, x1, clip.width)
+    ymin, ymax = _pixels(y0, y1, clip.height)
+    for name, value in zip(("xmin", "ymin", "xmax", "ymax"), (xmin, ymin, xmax, ymax), strict=True):
+        add(box, name, str(value))
+
+
+def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
+    """First and last pixel, counted from 1, of what lies between two edges; at least one."""
+    first = min(round(low), size - 1) + 1
+    return first, max(round(high), first)

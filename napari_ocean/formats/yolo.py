@@ -1,0 +1,45 @@
+"""YOLO: a zip file with ``labels/000012.txt`` for each frame with a box, and ``classes.txt``.
+
+A line is ``class x y width height``: the label's 0-based line in ``classes.txt``, then the centre
+and size of the box as shares of the frame's width and height
+(https://docs.ultralytics.com/datasets/detect). Trainers refuse shares beyond 0 and 1, so a box ends
+where the frame does. The format knows no objects, so it is written only; everything but label and
+box is lost, and boxes on which the tracker is lost are left out.
+"""
+
+from __future__ import annotations
+
+from napari_ocean.formats import parsing
+from napari_ocean.formats.clip import Clip, frame_name, inside, zipped
+from napari_ocean.tracks import Tracks
+
+SUFFIX = ".yolo.zip"
+NAME = "YOLO labels"
+
+
+def dumps(tracks: Tracks, clip: Clip) -> bytes:
+    """Write the zip file."""
+    rows = parsing.certain_rows(tracks)
+    classes = parsing.numbered((_line(row.label) for row in rows), start=0)
+    files: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.frame):
+        part = inside(row.box.box_xyxy, clip)
+        if part is None:
+            continue
+        x0, y0, x1, y1 = part.tolist()
+        width, height = clip.width, clip.height
+        shares = (
+            (x0 + x1) / 2 / width,
+            (y0 + y1) / 2 / height,
+            (x1 - x0) / width,
+            (y1 - y0) / height,
+        )
+        line = " ".join([str(classes[_line(row.label)]), *(f"{share:.8f}" for share in shares)])
+        name = f"labels/{frame_name(row.frame)}.txt"
+        files[name] = f"{files.get(name, '')}{line}\n"
+    return zipped(files | {"classes.txt": "".join(f"{label}\n" for label in classes)})
+
+
+def _line(label: str) -> str:
+    """Label on one line, which is never empty."""
+    return " ".join(label.split()) or "object"
