@@ -28,4 +28,6 @@ class Looks:
         """Take in another look."""
         later = look if self._later is None else blend(self._later, look, self._rate)
         self._later = later
-        self.template = blend(self._drawn, later, self._share)
+        # boxes are measured against the drawn look alone: later ones have sizes that were guessed
+        mixed = blend(self._drawn, later, self._share)
+        self.template = TemplateState(regular=mixed.regular, box=self._drawn.box)

@@ -24,7 +24,7 @@ def state(value: float) -> TemplateState:
 
 
 def level(template: TemplateState) -> float:
-    (value,) = {float(v) for kernels in template for k in kernels for v in k.unique()}
+    (value,) = {float(v) for k in template.regular for v in k.unique()}
     return value
 
 
@@ -38,6 +38,7 @@ def test_later_looks_share_a_weight_and_fade() -> None:
     for _ in range(100):
         looks.add(state(16))
     assert level(looks.template) == pytest.approx(8)
+    assert all((kernel == 0).all() for kernel in looks.template.box)  # sizes: the drawn look's
 
 
 def test_matching_a_blend_is_blending_the_matches() -> None:
