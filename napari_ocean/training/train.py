@@ -159,8 +159,10 @@ def train(
     if rank == 0:
         training.save(checkpoint)
         save_weights(training, weights)
-        with suppress(ImportError):  # without matplotlib there is the log
-            pictures.write_curves(out / "metrics.jsonl", out / "curves.png")
+        log = out / "metrics.jsonl"
+        if log.is_file():  # a run of a few steps has none
+            with suppress(ImportError):  # without matplotlib there is the log alone
+                pictures.write_curves(log, out / "curves.png")
     return weights
 
 
