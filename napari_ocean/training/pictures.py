@@ -80,11 +80,12 @@ def write_curves(metrics: Path, path: Path) -> None:
     curves = read_metrics(metrics.read_text().splitlines())
     figure = Figure(figsize=(8, 4), layout="constrained")
     losses, overlap = figure.subplots(1, 2)
-    for name in ("loss", "box", "regular", "aware"):
-        losses.plot(*zip(*curves.get(name, [(0, 0)]), strict=True), label=name)
-    losses.set(xlabel="step", ylabel="loss", yscale="log")
-    losses.legend()
-    if "unseen_iou" in curves:
-        overlap.plot(*zip(*curves["unseen_iou"], strict=True), marker="o")
+    shown = {losses: ("loss", "box", "regular", "aware"), overlap: ("unseen_iou",)}
+    for axes, names in shown.items():
+        for name in names:
+            if name in curves:  # a run of a few steps has no losses yet
+                axes.plot(*zip(*curves[name], strict=True), marker=".", label=name)
+                axes.legend()
+    losses.set(xlabel="step", ylabel="loss", yscale="log" if losses.lines else "linear")
     overlap.set(xlabel="step", ylabel="IoU on unseen videos")
     figure.savefig(path, dpi=120)
