@@ -19,14 +19,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.evaluation.datasets import Sequence as Clip
 from napari_ocean.evaluation.datasets import find_sequences
-from napari_ocean.evaluation.metrics import success_auc
+from napari_ocean.evaluation.metrics import CONVENTIONS, score
 from napari_ocean.evaluation.report import table
-from napari_ocean.evaluation.runs import in_processes, made, run_once
+from napari_ocean.evaluation.runs import in_processes, made, run_together
 from napari_ocean.evaluation.trackers import TrackerSpec
 
 SPACE: Mapping[str, tuple[float, float]] = {
@@ -75,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     sequences = find_sequences(args.root, args.dataset)
     names = [sequence.name for sequence in sequences]
     spec = TrackerSpec(model=args.model, device=args.device, online=args.online)
-    done = read(args.out, names)
+    done = [trial.settings for trial in read(args.out, names)]
     wanted = [draw(args.seed, i, online=args.online != "off") for i in range(args.trials)]
-    left = [settings for settings in wanted if settings not in [trial.settings for trial in done]]
+    left = [settings for settings in wanted if settings not in done]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     jobs = [(replace(spec, settings=settings), sequences) for settings in left]
     with args.out.open("a") as file:
@@ -148,8 +147,7 @@ def _try(spec: TrackerSpec, sequences: Sequence[Clip]) -> tuple[dict[str, float]
     start = made(pickle.dumps(spec))
     auc = []
     for sequence in sequences:
-        found = run_once(start, sequence).boxes_xyxy[1:]
-        truth = sequence.truth_xyxy[1:]
-        judged = np.isfinite(truth).all(axis=1)
-        auc.append(success_auc(boxes.iou(found[judged], truth[judged])))
+        runs, frame_hw = run_together({"": start}, sequence)
+        scores = score(runs[""].boxes_xyxy, sequence.truth_xyxy, CONVENTIONS["folder"], frame_hw)
+        auc.append(scores.auc)
     return dict(spec.settings), auc

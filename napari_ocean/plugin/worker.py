@@ -8,10 +8,8 @@ from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from napari.qt.threading import thread_worker
 
-from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import OceanError
 from napari_ocean.plugin.plan import Key, Leg
@@ -225,7 +223,7 @@ def _fused(
     forward: Iterable[ObjectPrediction], backward: Iterable[ObjectPrediction]
 ) -> tuple[list[ObjectPrediction], dict[Key, float]]:
     """Fuse two runs over the same frames, object by object; also how far they agree."""
-    from napari_ocean.tracking.fuse import AGREE_IOU, fuse
+    from napari_ocean.tracking.fuse import fuse_runs
 
     runs: dict[int, tuple[dict[int, ObjectPrediction], dict[int, ObjectPrediction]]] = {}
     for way, found in enumerate((forward, backward)):
@@ -235,16 +233,9 @@ def _fused(
     agreement: dict[Key, float] = {}
     for object_id, (there, back) in runs.items():
         frames = sorted(there.keys() & back.keys())
-        a, b = ([of[frame] for frame in frames] for of in (there, back))
-        a_xyxy, b_xyxy = (np.array([of.box_xyxy for of in run]) for run in (a, b))
-        a_score, b_score = (np.array([of.score for of in run]) for run in (a, b))
-        boxes_xyxy, scores = fuse(a_xyxy, b_xyxy, a_score, b_score)
-        overlaps = boxes.iou(a_xyxy, b_xyxy)
+        one, overlaps = fuse_runs([there[f] for f in frames], [back[f] for f in frames])
         for k, frame in list(enumerate(frames))[1:-1]:
-            nearer = a[k] if k < len(frames) / 2 else b[k]
-            surer = min(a[k].state, b[k].state, key=list(State).index)
-            state = surer if overlaps[k] >= AGREE_IOU else nearer.state
-            fused.append(_prediction(object_id, frame, boxes_xyxy[k], float(scores[k]), state))
+            fused.append(_prediction(object_id, frame, one[k].box_xyxy, one[k].score, one[k].state))
             agreement[object_id, frame] = float(overlaps[k])
     return fused, agreement
 

@@ -9,6 +9,7 @@ the device that trains (:mod:`napari_ocean.training.album`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -325,11 +326,11 @@ class PairSource:
     def _distort(self, crops: Tensor, plan: Plan, name: str) -> Tensor:
         """Crops as another camera would show them, uint8."""
 
-        def some(mask: NDArray[Any], change: object, *values: NDArray[Any]) -> None:
+        def some(mask: NDArray[Any], change: Callable[..., Tensor], *values: NDArray[Any]) -> None:
             if (rows := np.flatnonzero(mask)).size:
                 index = self._tensor(rows)
                 given = [self._tensor(value[rows]) for value in values]
-                crops[index] = change(crops[index], *given)  # type: ignore[operator]
+                crops[index] = change(crops[index], *given)
 
         some(plan["gray"], photometry.gray)
         factor = float(plan["coarse_factor"][0])

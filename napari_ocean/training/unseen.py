@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
 
+import numpy as np
+import torch
+
+from napari_ocean import boxes
 from napari_ocean.network import OceanNet
 from napari_ocean.network.grid import decode
 from napari_ocean.training.images import TrainingImages
@@ -25,7 +28,7 @@ class Unseen:
     """
 
     def __init__(self, images: TrainingImages, device: torch.device) -> None:
-        untouched = dict.fromkeys(
+        untouched: dict[str, Any] = dict.fromkeys(
             (
                 *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
                 *("background_share", "transplant_share"),
@@ -33,7 +36,7 @@ class Unseen:
             ),
             0.0,
         )
-        settings = PairSettings(video_share=1.0, **untouched)  # type: ignore[arg-type]
+        settings = PairSettings(video_share=1.0, **untouched)
         source = PairSource(images, settings, seed=0, batch=_BATCH, device=device)
         self._batches = [source[step] for step in range(_BATCHES)]
 
@@ -49,14 +52,6 @@ class Unseen:
             ):
                 output = net(*(crops.permute(0, 3, 1, 2).float() for crops in (z, x)))
                 best = output.regular.flatten(1).argmax(dim=1)
-                boxes = decode(output.ltrb).flatten(2)
-                overlaps.append(_iou(boxes[torch.arange(len(best)), :, best], truth))
-        return float(torch.cat(overlaps).mean())
-
-
-def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """Overlap of boxes ``(N, 4)``, pair by pair."""
-    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
-    common = (high - low).clamp_min(0).prod(dim=1)
-    areas = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1)
-    return common / (areas - common)
+                found = decode(output.ltrb).flatten(2)[torch.arange(len(best)), :, best]
+                overlaps.append(boxes.iou(found.cpu(), truth.cpu()))
+        return float(np.concatenate(overlaps).mean())
