@@ -32,6 +32,10 @@ Plan = dict[str, NDArray[Any]]
 _NOISE_PX = 512
 _PLACES = 8
 """Places tried for an object beside the target."""
+_PART_SIZE = (0.35, 0.8)
+"""Sides of a part, in sides of its object."""
+_MIN_PART_PX = 12.0
+"""Shorter side under which a part holds too little to learn from; its object is taken whole."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +60,9 @@ class PairSettings:
     """Of the strangers, pasted or sought in vain, those of the target's kind if there are any."""
     background_share: float = 0.7
     """Search crops reaching past the photo that show another photo there, not a flat colour."""
+    part_share: float = 0.15
+    """Pairs of one photo whose target is a part of an object, as a face is of a person: the box
+    has to end where the template's does, not where the object does."""
     transplant_share: float = 0.3
     """Search crops with the target on another photo: two views of one photo share their
     surroundings, and a network that matches those loses a target that moves on."""
@@ -159,9 +166,12 @@ class PairSource:
         present = (rng.random(n) >= settings.negative_share) | (stranger < 0)
         scale = rng.uniform(-1, 1, (n, 1)) * settings.search_scale
         aspect = rng.uniform(-1, 1, (n, 1)) * settings.search_aspect * (0.5, -0.5)
+        part = self._parts(rng, second)
+        parted = present & (first == second) & (rng.random(n) < settings.part_share)
         return {
             "present": present,
             "flip": rng.random(n) < 0.5,
+            "part": np.where(parted[:, None], part, (0.0, 0.0, 1.0, 1.0)),
             "template": np.where(present, first, stranger),
             "template_shift": rng.uniform(-1, 1, (n, 2)) * settings.template_shift_px,
             "template_scale": 1 + rng.uniform(-1, 1, (n, 2)) * settings.template_scale,
@@ -170,7 +180,7 @@ class PairSource:
             "search_scale": np.exp(scale + aspect),
             "ground": rng.integers(max(self._photos, 1), size=n),
             "continued": rng.random(n) < settings.background_share,
-            "transplanted": rng.random(n) < settings.transplant_share,
+            "transplanted": ~parted & (rng.random(n) < settings.transplant_share),
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
             **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
             "places": rng.uniform(0, settings.search_px, (n, _PLACES, 2)),
@@ -203,6 +213,13 @@ class PairSource:
             filmed = (draw < settings.video_share) | (not targets.has_photos)
             first, second = np.where(filmed, start + i, first), np.where(filmed, start + j, second)
         return first, second
+
+    def _parts(self, rng: np.random.Generator, target: Indices) -> FloatArray:
+        """A part of each target, in shares of its box; all of it where that would be too small."""
+        size = rng.uniform(*_PART_SIZE, (len(target), 2))
+        corner = rng.random((len(target), 2)) * (1 - size)
+        large = (boxes.size(self._objects.box[target]) * size).min(axis=1) >= _MIN_PART_PX
+        return np.where(large[:, None], np.hstack([corner, corner + size]), (0.0, 0.0, 1.0, 1.0))
 
     def _strangers(
         self, rng: np.random.Generator, target: Indices, *, first_views: bool = False
@@ -257,8 +274,9 @@ class PairSource:
         nothing of its own image around it. Returns the crops, float32, and the boxes in them (edge
         coordinates).
         """
-        target = self._objects.box[plan[name]]
+        whole = self._objects.box[plan[name]]
         image = self._objects.image[plan[name]]
+        target = np.tile(whole[:, :2], 2) + plan["part"] * np.tile(boxes.size(whole), 2)
         size = boxes.size(target)
         scale = plan[f"{name}_scale"] * TEMPLATE_PX / context_side(size)[:, None]
         middle = out_px / 2 + plan[f"{name}_shift"]

@@ -31,7 +31,7 @@ class Unseen:
         untouched: dict[str, Any] = dict.fromkeys(
             (
                 *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
-                *("background_share", "transplant_share"),
+                *("background_share", "transplant_share", "part_share"),
                 *("color", "gray_share", "blur_share", "coarse_share", "noise_share"),
             ),
             0.0,

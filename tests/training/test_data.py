@@ -26,6 +26,7 @@ CALM = PairSettings(
     paste_share=0,
     occlusion_share=0,
     transplant_share=0,
+    part_share=0,
     background_share=0,
     color=0,
     gray_share=0,
@@ -157,6 +158,7 @@ def test_negative_share_is_kept(images: TrainingImages) -> None:
 
 def test_everything_on_gives_valid_pairs(images: TrainingImages) -> None:
     names = ("paste", "occlusion", "blur", "noise", "gray", "coarse", "transplant", "background")
+    names = (*names, "part")
     settings = PairSettings(**{f"{name}_share": 0.9 for name in names})
     batch = PairSource(images, settings, seed=1, batch=40)[0]
     assert batch.searches.dtype == batch.templates.dtype == torch.uint8
@@ -176,6 +178,27 @@ def test_a_transplanted_target_leaves_its_surroundings_behind() -> None:
     assert (middles == 250).all()
     assert set(corners.tolist()) == {0, 100}  # the ground is either photo
     assert (batch.templates[:, 2, 2, 0] == 100).all()
+
+
+def test_a_part_is_the_same_piece_of_its_object_in_both_crops() -> None:
+    own = np.zeros((200, 200, 3), np.uint8)
+    own[60:140, 60:140] = np.arange(60, 220, 2)[:, None, None]  # bright rows tell the height
+    images = TrainingImages([photo(own, (60, 60, 140, 140))], np.ones(1), [], [])
+    settings = replace(CALM, part_share=1, search_scale=0, search_aspect=0, search_shift_px=9)
+    batch = PairSource(images, settings, seed=0, batch=16)[0]
+    sides = boxes.size(batch.boxes.numpy())
+    assert sides.std(axis=0).min() > 4  # each pair has a part of its own
+    for template, search, box in zip(batch.templates, batch.searches, batch.boxes, strict=True):
+        x, y = boxes.center(box.numpy()).round().astype(int)
+        assert abs(int(search[y, x, 0]) - int(template[63, 63, 0])) <= 12
+
+
+def test_a_part_of_a_small_object_is_all_of_it() -> None:
+    small = photo(np.zeros((99, 99, 3), np.uint8), (40, 40, 52, 52))
+    one = TrainingImages([small], np.ones(1), [], [])
+    settings = replace(CALM, part_share=1)
+    with_parts = PairSource(one, settings, seed=0, batch=8)[0].boxes
+    torch.testing.assert_close(with_parts, PairSource(one, CALM, seed=0, batch=8)[0].boxes)
 
 
 def test_strangers_of_the_same_kind_are_pasted_beside_the_target() -> None:
