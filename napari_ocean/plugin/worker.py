@@ -142,7 +142,7 @@ class _Runner:
                 break
 
     def _pass(
-        self, leg: Leg, tracks: Tracks, *, reverse: bool, show: bool = True
+        self, leg: Leg, seeds: Tracks, *, reverse: bool, show: bool = True
     ) -> Generator[Batch, None, list[ObjectPrediction]]:
         """Walk over the frames once; hand over what was found unless `show` is off."""
         from napari_ocean.tracking import propagate  # torch is loaded here, in the thread
@@ -151,12 +151,13 @@ class _Runner:
         told = 0
         predictions = propagate(
             self._video,
-            tracks,
+            seeds,
             tracker=self._tracker,
             start=leg.start,
             stop=leg.stop,
             reverse=reverse,
             object_ids=leg.object_ids,
+            taught_by=self._tracks,
         )
         with closing(predictions):
             for prediction in predictions:
@@ -197,17 +198,11 @@ class _Runner:
 
 
 def _seeded(tracks: Tracks, leg: Leg, frame: int) -> Tracks:
-    """Boxes that a run from one end of a leg knows: the one there, and keyframes beyond the leg.
-
-    Those beyond show it what the object looks like; the one at the other end it is to arrive at.
-    """
+    """The boxes at one end of a leg alone: a run from there meets none at the other."""
     known = Tracks()
     for object_id in leg.object_ids:
         known.add_object(object_id=object_id)
         known.put(object_id, frame, tracks.get(object_id, frame))
-        for other in tracks.keyframes(object_id):
-            if not leg.start <= other < leg.stop:
-                known.put(object_id, other, tracks.get(object_id, other))
     return known
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def propagate(
     stop: int | None = None,
     reverse: bool = False,
     object_ids: Sequence[int] | None = None,
+    taught_by: Tracks | None = None,
 ) -> Predictions:
     """Track objects from the boxes that a person drew.
 
@@ -59,6 +61,9 @@ def propagate(
         Walk from ``stop - 1`` down to ``start``.
     object_ids : sequence of int, optional
         Default: all objects that have a box to begin with.
+    taught_by : Tracks, optional
+        Whose drawn boxes show the tracker what the objects look like; default: `tracks`. Those of
+        other frames than the first teach the online update only.
 
     Yields
     ------
@@ -86,7 +91,8 @@ def propagate(
             for frame, box in of.items():
                 _check_seed(source, object_id, frame, box)
         absent = {k: frozenset(chain.from_iterable(tracks.absent_spans(k))) for k in seeds}
-        drawn = {object_id: _drawn(tracks, object_id) for object_id in seeds}
+        teacher = tracks if taught_by is None else taught_by
+        drawn = {object_id: _drawn(teacher, object_id) for object_id in seeds}
         tracker = tracker or load_tracker()
         walk = _Walk(source, seeds, absent, drawn, tracker)
         return walk.over(frames, cleanup.pop_all())
@@ -107,10 +113,11 @@ class _Walk:
     def over(self, frames: range, cleanup: ExitStack) -> Predictions:
         first = frames.index(min((f for of in self.seeds.values() for f in of), key=frames.index))
         with cleanup:
-            for number, frame in enumerate(frames[first:], 1):
+            images = cleanup.enter_context(closing(_read_ahead(self.source, frames[first:])))
+            for number, (frame, image) in enumerate(images, 1):
                 if number % _TIDY_EVERY == 0:
                     _tidy_memory()
-                found = self._on(frame, self.source.frame(frame))
+                found = self._on(frame, image)
                 for object_id in sorted(found, key=list(self.seeds).index):
                     prediction = found[object_id]
                     yield ObjectPrediction(
@@ -151,6 +158,19 @@ class _Walk:
                     box = boxes.check(self.drawn[object_id][other], hw)
                     examples.append((self.source.frame(other), box))
         return self.tracker.start(image, self.seeds[object_id][frame], examples=examples)
+
+
+def _read_ahead(
+    source: FrameSource, frames: range
+) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+    """Frames in turn, each read by a thread while the one before it is in work."""
+    with ThreadPoolExecutor(1, "napari-ocean-reader") as reader:
+        coming = reader.submit(source.frame, frames[0])
+        for frame, after in zip_longest(frames, frames[1:]):
+            image = coming.result()
+            if after is not None:
+                coming = reader.submit(source.frame, after)
+            yield frame, image
 
 
 def _tidy_memory() -> None:

@@ -95,7 +95,7 @@ def test_two_runs_that_agree_are_fused_and_meet_both_keyframes(drift: Any) -> No
     assert last.done == last.total == 22
 
 
-def test_each_way_of_a_fused_run_learns_from_the_boxes_beyond_and_meets_none_between(
+def test_each_way_of_a_fused_run_learns_from_all_drawn_boxes_and_meets_none_at_its_end(
     drift: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drift(1.0)
@@ -103,12 +103,12 @@ def test_each_way_of_a_fused_run_learns_from_the_boxes_beyond_and_meets_none_bet
     made = tracking.propagate
 
     def propagate(video: Any, tracks: Tracks, **of: Any) -> Iterator[ObjectPrediction]:
-        known.append(tracks.keyframes(1))
+        known.append((tracks.keyframes(1), of["taught_by"].keyframes(1)))
         return made(video, tracks, **of)
 
     monkeypatch.setattr(tracking, "propagate", propagate)
     run(drawn, gap(drawn))
-    assert known == [[0, 2, 15, 18], [0, 12, 15, 18]]
+    assert known == [([2], [0, 2, 12, 15, 18]), ([12], [0, 2, 12, 15, 18])]
 
 
 def test_a_stop_before_the_second_run_leaves_the_first(drift: Any) -> None:

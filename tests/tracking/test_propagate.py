@@ -7,7 +7,7 @@ import pytest
 
 from napari_ocean import boxes
 from napari_ocean.demo import demo_clip
-from napari_ocean.errors import BoxError, TracksError
+from napari_ocean.errors import BoxError, TracksError, VideoError
 from napari_ocean.tracking import Tracker, load_tracker, propagate, step_together
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State, TrackBox, Tracks
 
@@ -125,29 +125,60 @@ def test_tracks_are_read_only_until_merged(tracker: Tracker) -> None:
     assert merged.drawn_frames(1) == [3]
 
 
+class Counted:
+    """Tells which frames were read; those from `broken` on cannot be."""
+
+    height, width = FRAMES.shape[1:3]
+    fps, name = None, "counted"
+
+    def __init__(self, broken: int = len(FRAMES)) -> None:
+        self.read: list[int] = []
+        self._broken = broken
+
+    def __len__(self) -> int:
+        return len(FRAMES)
+
+    def frame(self, index: int) -> np.ndarray:
+        self.read.append(index)
+        if index >= self._broken:
+            raise VideoError(f"Frame {index} is broken.")
+        return FRAMES[index]
+
+    def close(self) -> None: ...
+    def __enter__(self): ...
+    def __exit__(self, *of): ...
+
+
 def test_closing_stops_reading_frames(tracker: Tracker) -> None:
-    class Counted:
-        height, width = FRAMES.shape[1:3]
-        fps, name = None, "counted"
-        read: list[int] = []  # noqa: RUF012  # one instance
-
-        def __len__(self) -> int:
-            return len(FRAMES)
-
-        def frame(self, index: int) -> np.ndarray:
-            self.read.append(index)
-            return FRAMES[index]
-
-        def close(self) -> None: ...
-        def __enter__(self): ...
-        def __exit__(self, *of): ...
-
     source = Counted()
     walk = propagate(source, drawn((1, 0)), tracker=tracker)
     got = [next(walk), next(walk), next(walk)]
     walk.close()
     assert visited(got) == [(1, 0), (1, 1), (1, 2)]
-    assert source.read == [0, 1, 2]
+    assert source.read in ([0, 1, 2], [0, 1, 2, 3])  # one is read ahead
+
+
+def test_a_frame_that_cannot_be_read_costs_none_before_it(tracker: Tracker) -> None:
+    walk = propagate(Counted(broken=3), drawn((1, 0)), tracker=tracker)
+    assert visited([next(walk), next(walk), next(walk)]) == [(1, 0), (1, 1), (1, 2)]
+    with pytest.raises(VideoError, match="Frame 3 is broken"):
+        next(walk)
+
+
+def test_another_annotation_may_teach(tracker: Tracker, monkeypatch) -> None:
+    """Its boxes are looked at, but the run does not begin anew at them."""
+    taught = []
+
+    def start(frame_rgb, box_xyxy, *, examples=()):
+        taught.append([box for _, box in examples])
+        return Tracker.start(tracker, frame_rgb, box_xyxy)
+
+    monkeypatch.setattr(tracker, "start", start)
+    found = propagate(
+        FRAMES, drawn((1, 0)), tracker=tracker, stop=4, taught_by=drawn((1, 0), (1, 3))
+    )
+    assert [of.score for of in found][3] < 1
+    np.testing.assert_array_equal(taught, [[CLIP.truth_xyxy[3]]])
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (6, 2), (0, 13), (12, 13)])
