@@ -175,13 +175,14 @@ def kind(bound: float) -> str:
 
 
 def default_plans(specs: Iterable[TrackerSpec]) -> list[Plan]:
-    """Interpolation, each tracker forward, and ours also two-sided and by the review queue."""
+    """Interpolation, each tracker forward, and the first of ours two-sided and by review too."""
     specs = list(specs)
-    ours = [spec for spec in specs if spec.name == "ocean"]
+    ours = next((spec for spec in specs if spec.name == "ocean"), None)
+    ways = () if ours is None else ("two-sided", "review")
     return [
         *(Plan(method=name) for name in INTERPOLATED),
         *(Plan(tracker=spec) for spec in specs),
-        *(Plan(method=way, tracker=spec) for spec in ours for way in ("two-sided", "review")),
+        *(Plan(method=way, tracker=ours) for way in ways),
     ]
 
 

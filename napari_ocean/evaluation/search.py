@@ -1,8 +1,8 @@
 """``napari-ocean tune``: settings of a network by seeded random search (Bergstra and Bengio, 2012).
 
-A trial is judged by the mean AUC over the sequences. So that a lucky trial is not mistaken for a
-good one, the search also tells what it is worth on sequences that did not choose it: each one is
-scored with the trial that is best on the others.
+A trial changes about a third of the settings and is judged by the mean AUC over the sequences. So
+that a lucky trial is not mistaken for a good one, the search also tells what it is worth on
+sequences that did not choose it: each one is scored with the trial that is best on the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,7 @@ from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.evaluation.datasets import Sequence as Clip
 from napari_ocean.evaluation.datasets import find_sequences
 from napari_ocean.evaluation.metrics import CONVENTIONS, score
+from napari_ocean.evaluation.provenance import identity
 from napari_ocean.evaluation.report import table
 from napari_ocean.evaluation.runs import in_processes, made, run_together
 from napari_ocean.evaluation.trackers import TrackerSpec
@@ -42,6 +43,9 @@ SPACE: Mapping[str, tuple[float, float]] = {
     "template_rate": (0.1, 0.6),
 }
 """Ranges that are drawn from, uniformly; those of the online update only where it is on."""
+
+_CHANGED = 1 / 3
+"""Share of the settings that a trial changes."""
 
 _ONLINE = ("learnt_weight", "template_share", "template_rate")
 
@@ -74,19 +78,21 @@ def run(args: argparse.Namespace) -> int:
     sequences = find_sequences(args.root, args.dataset)
     names = [sequence.name for sequence in sequences]
     spec = TrackerSpec(model=args.model, device=args.device, online=args.online)
-    done = [trial.settings for trial in read(args.out, names)]
+    of = {"dataset": args.dataset, "sequences": names, "tracker": identity(spec)}
+    done = [trial.settings for trial in read(args.out, of)]
     wanted = [draw(args.seed, i, online=args.online != "off") for i in range(args.trials)]
     left = [settings for settings in wanted if settings not in done]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    jobs = [(replace(spec, settings=settings), sequences) for settings in left]
+    jobs = [(replace(spec, settings=settings), sequences, args.dataset) for settings in left]
     with args.out.open("a") as file:
+        if not file.tell():
+            file.write(json.dumps(of) + "\n")
         for settings, auc in tqdm(
             in_processes(_try, jobs, args.processes), total=len(jobs), desc="tried", file=sys.stderr
         ):
-            line = {"settings": settings, "auc": dict(zip(names, auc, strict=True))}
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({"settings": settings, "auc": auc}) + "\n")
             file.flush()
-    sys.stdout.write(as_markdown(read(args.out, names)))
+    sys.stdout.write(as_markdown(read(args.out, of)))
     return 0
 
 
@@ -96,23 +102,27 @@ def draw(seed: int, trial: int, *, online: bool) -> dict[str, float]:
         return {}
     rng = np.random.default_rng([seed, trial])
     drawn = {name: round(float(rng.uniform(*bounds)), 3) for name, bounds in SPACE.items()}
-    return {name: value for name, value in drawn.items() if online or name not in _ONLINE}
+    changed = dict(zip(SPACE, rng.random(len(SPACE)) < _CHANGED, strict=True))
+    return {
+        name: value
+        for name, value in drawn.items()
+        if changed[name] and (online or name not in _ONLINE)
+    }
 
 
-def read(path: Path, names: Sequence[str]) -> list[Trial]:
-    """Trials that were done; those of other sequences are a :class:`DataError`."""
-    if not path.is_file():
+def read(path: Path, of: Mapping[str, Any]) -> list[Trial]:
+    """Trials that were done; those of another tracker or other sequences are a `DataError`."""
+    if not path.is_file() or not (lines := path.read_text().splitlines()):
         return []
-    trials = []
-    for line in path.read_text().splitlines():
-        try:
-            record = json.loads(line)
-            auc = np.array([record["auc"][name] for name in names])
-            if len(record["auc"]) != len(names):
-                raise KeyError("others")
-        except (ValueError, KeyError) as error:
-            raise DataError(f"{path} is of other sequences; give another --out.") from error
-        trials.append(Trial(record["settings"], auc))
+    try:
+        head, *records = map(json.loads, lines)
+        trials = [Trial(record["settings"], np.array(record["auc"])) for record in records]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a search of ours; give another --out.") from error
+    if head != json.loads(json.dumps(of)):
+        raise DataError(
+            f"{path} is of other sequences, weights, settings or versions; give another --out."
+        )
     return trials
 
 
@@ -143,11 +153,13 @@ def _in_words(settings: Mapping[str, float]) -> str:
     return " ".join(f"{name}={value:g}" for name, value in settings.items()) or "unchanged"
 
 
-def _try(spec: TrackerSpec, sequences: Sequence[Clip]) -> tuple[dict[str, float], list[float]]:
+def _try(
+    spec: TrackerSpec, sequences: Sequence[Clip], dataset: str
+) -> tuple[dict[str, float], list[float]]:
     start = made(pickle.dumps(spec))
     auc = []
     for sequence in sequences:
         runs, frame_hw = run_together({"": start}, sequence)
-        scores = score(runs[""].boxes_xyxy, sequence.truth_xyxy, CONVENTIONS["folder"], frame_hw)
+        scores = score(runs[""].boxes_xyxy, sequence.truth_xyxy, CONVENTIONS[dataset], frame_hw)
         auc.append(scores.auc)
     return dict(spec.settings), auc

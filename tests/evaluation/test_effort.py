@@ -282,6 +282,10 @@ def test_tables_and_points_weigh_every_frame_alike() -> None:
     assert [of.tracker and of.tracker.name for of in effort.default_plans([STATIC])] == [
         None, None, "static",
     ]  # fmt: skip
+    ours = [TrackerSpec(online=way) for way in ("off", "default")]
+    assert [of.label for of in effort.default_plans(ours)][2:] == [
+        "ocean-off", "ocean", "ocean-off two-sided", "ocean-off review",
+    ]  # fmt: skip
 
 
 def test_the_queue_has_a_table_of_its_own_and_survives_the_disk() -> None:

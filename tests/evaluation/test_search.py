@@ -17,11 +17,14 @@ def test_trials_are_drawn_by_seed_and_number() -> None:
     assert draw(0, 0, online=True) == {}
     assert draw(0, 3, online=True) == draw(0, 3, online=True) != draw(1, 3, online=True)
     assert draw(0, 3, online=True) != draw(0, 4, online=True)
+    changed = []
     for trial in range(1, 40):
         drawn = draw(2, trial, online=True)
-        assert set(drawn) == set(SPACE)
         assert all(SPACE[name][0] <= value <= SPACE[name][1] for name, value in drawn.items())
-    assert "template_share" not in draw(0, 1, online=False)
+        assert "template_share" not in draw(2, trial, online=False)
+        changed += drawn
+    assert set(changed) == set(SPACE)
+    assert len(changed) / 39 == pytest.approx(len(SPACE) / 3, abs=1)
 
 
 def test_a_lucky_trial_is_not_believed_on_what_made_it_lucky() -> None:
@@ -43,10 +46,13 @@ def test_it_goes_on_where_it_stopped(tmp_path, capsys) -> None:
     assert main([*command, "--trials", "2"]) == 0
     lines = out.read_text()
     assert lines.startswith(first)
-    one, two = (json.loads(line) for line in lines.splitlines())
+    head, one, two = (json.loads(line) for line in lines.splitlines())
+    assert head["tracker"]["weights_sha256"].keys() == {"lite.safetensors"}
     assert one["settings"] == {}
     assert two["settings"] == draw(0, 1, online=False)
-    assert all(0 <= auc <= 1 for auc in one["auc"].values())
+    assert all(0 <= auc <= 1 for auc in one["auc"])
     assert "2 trials" in capsys.readouterr().out
-    with pytest.raises(DataError, match="other sequences"):
-        read(out, ["elsewhere"])
+    assert main([*command[:-1], "default"]) == 1
+    assert "is of other sequences, weights" in capsys.readouterr().err
+    with pytest.raises(DataError, match="not a search"):
+        read(data / "a" / "groundtruth.txt", head)
