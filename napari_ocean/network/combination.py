@@ -106,8 +106,8 @@ class Combination(nn.Module):
     def forward(self, search: Tensor, kernels: tuple[Tensor, ...]) -> Tensor:
         """Matched features ``(N, C, 25, 25)`` for ``(N, C, 31, 31)`` search features."""
         weights = torch.softmax(self.mix, dim=0)
-        maps = [
-            weight * depthwise_correlation(branch(search), kernel)
+        plain, tall, wide = (
+            depthwise_correlation(branch(search), weight * kernel)
             for weight, branch, kernel in zip(weights, self.search, kernels, strict=True)
-        ]
-        return torch.stack(maps).sum(dim=0)
+        )
+        return plain + tall + wide

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_ocean.network.alignment import AwareHead
 from napari_ocean.network.backbone import EfficientNetLite0, ResNet50
+from napari_ocean.network.branches import side_by_side
 from napari_ocean.network.combination import Combination
 from napari_ocean.network.heads import BoxHead, RegularHead
 from napari_ocean.network.presets import Preset
@@ -115,9 +116,17 @@ class OceanNet(nn.Module):
     def match(self, raw: Tensor, state: TemplateState) -> OceanOutput:
         """The part of :meth:`search` after the backbone."""
         features = self.neck(raw)
-        ltrb, box_features = self.box_head(self.box_combination(features, state.box))
-        regular = self.regular_head(self.regular_combination(features, state.regular))
-        aware = None if self.aware_head is None else self.aware_head(box_features, ltrb)
+
+        def boxes() -> tuple[Tensor, Tensor | None]:
+            ltrb, box_features = self.box_head(self.box_combination(features, state.box))
+            aware = None if self.aware_head is None else self.aware_head(box_features, ltrb)
+            return ltrb, aware
+
+        def scores() -> Tensor:
+            regular: Tensor = self.regular_head(self.regular_combination(features, state.regular))
+            return regular
+
+        (ltrb, aware), regular = side_by_side(boxes, scores, raw.device)
         return OceanOutput(ltrb, regular, aware)
 
     def forward(self, z: Tensor, x: Tensor) -> OceanOutput:
