@@ -8,7 +8,7 @@ With Qt: ``widget.py`` puts everything together: the sessions of a viewer (``hel
 (``commands.py``), how they are reached from the keyboard (``keys.py``), and the offer to resume
 (``recovery.py``). The form is ``controls.py`` with ``choices.py`` and ``naming.py``; its panels
 know plain data only (``strip.py``, ``objects.py``, ``review_panel.py``) and are filled by
-``dashboard.py``. ``export.py`` is the file dialog, ``preferences.py`` what napari keeps for us.
+``dashboard.py``. ``files.py`` saves and opens boxes, ``preferences.py`` what napari keeps for us.
 ``reader.py`` and ``sample.py`` are napari's way to videos and to the demo clip.
 """
 

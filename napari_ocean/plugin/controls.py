@@ -50,7 +50,7 @@ class Controls(QWidget):
     follow : magicgui.widgets.CheckBox
     model_file : magicgui.widgets.FileEdit
     draw, backward, both, forward, to_keyframe, between, interpolate, stop, pause : QPushButton
-    undo, redo, keyframe, absent, occluded, resume, decline, keys, export : QPushButton
+    undo, redo, keyframe, absent, occluded, resume, decline, keys, load, export : QPushButton
     progress : QProgressBar
     status, saved_text : QLabel
     strip : ScoreStrip
@@ -129,9 +129,16 @@ class Controls(QWidget):
         self.decline.setObjectName("decline")
         self.decline.setToolTip("Begin without them; the file is kept under another name.")
         self.keys = _button("keys", "Keys", "Show all keys.")
-        self.export = QPushButton("Save boxes…")
-        self.export.setObjectName("export")
-        self.export.setToolTip("Save all boxes of this video as a table or as what trainers read.")
+        self.load = _button(
+            "load",
+            "Open boxes…",
+            "Add the objects of a file to those of this video: a table, json, MOT, COCO or CVAT.",
+        )
+        self.export = _button(
+            "export",
+            "Save boxes…",
+            "Save all boxes of this video as a table or as what trainers read.",
+        )
 
     def _make_options(self) -> None:
         self.first = SpinBox(name="first", label="From frame", tooltip="First frame to track.")
@@ -230,7 +237,7 @@ class Controls(QWidget):
             self.objects_part,
             self.range_part,
             self.model_part,
-            _row(self.export, self.keys),
+            _row(self.load, self.export, self.keys),
             margin=8,
             stretch=True,
         )
