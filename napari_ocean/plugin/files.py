@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from functools import partial
 from pathlib import Path
 
 from napari.layers import Image
@@ -15,6 +16,7 @@ from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
 from napari_ocean.plugin.session import Session
+from napari_ocean.video import FrameArray, image_names, natural_key
 
 
 def ask_path(parent: QWidget, image: Image | None) -> Path | None:
@@ -122,4 +124,24 @@ def _told(left_out: LeftOut, path: Path, n_frames: int) -> str:
 def clip_of(image: Image) -> formats.Clip:
     """Tell formats what they have to know of an image layer's clip."""
     height, width = layers.frame_hw(image)
-    return formats.Clip(name=image.name, width=width, height=height, length=layers.n_frames(image))
+    return formats.Clip(
+        name=image.name,
+        width=width,
+        height=height,
+        length=layers.n_frames(image),
+        images=_image_names(image),
+    )
+
+
+def _image_names(image: Image) -> tuple[str, ...]:
+    """Names of the files that a layer's frames are; none where that is not certain.
+
+    napari reads all files of a folder, and puts capitals before small letters.
+    """
+    if isinstance(image.data, FrameArray):
+        return tuple(image.data.source.image_names)
+    folder = path_of(image)
+    names = image_names(folder) if folder is not None and folder.is_dir() else []
+    if len(names) != layers.n_frames(image):
+        return ()
+    return tuple(sorted(names, key=partial(natural_key, fold=False)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
+from napari.layers import Image
 from numpy.testing import assert_allclose
 
 from napari_ocean import formats
@@ -14,6 +16,7 @@ from napari_ocean.plugin import files, recovery
 from napari_ocean.plugin import widget as module
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import ABSENT, Source, State, TrackBox, Tracks
+from napari_ocean.video import FrameArray, open_video
 from tests.plugin.conftest import N_FRAMES, Desk
 
 READABLE = [".csv", ".json", ".mot.txt", ".coco.json", ".cvat.xml"]
@@ -153,6 +156,23 @@ def test_without_a_clip_there_is_nothing_to_open_boxes_for(desk: Desk, tmp_path:
     assert not desk.widget.controls.load.isEnabled()
     desk.widget.load(saved(two_objects(), tmp_path / "boxes.csv"))
     assert "no image layer" in desk.errors[0]
+
+
+def test_exports_have_the_names_of_the_images_in_the_folder(desk: Desk, tmp_path: Path) -> None:
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    names = ["B2.png", "B10.png", "a1.png"]  # as napari counts
+    for name, frame in zip(names, desk.clip.frames, strict=False):
+        iio.imwrite(folder / name, frame)
+    (opened,) = desk.viewer.open(folder, plugin="napari")
+    assert_allclose(np.asarray(opened.data[2]), desk.clip.frames[2])
+    assert files.clip_of(opened).images == tuple(names)
+    (folder / "a2.png").write_bytes(b"not there when it was opened")
+    assert files.clip_of(opened).images == ()
+    assert files.clip_of(desk.viewer.layers["clip"]).images == ()
+    (folder / "a2.png").unlink()
+    lazily = Image(FrameArray(open_video(folder)), name="lazily", rgb=True)
+    assert files.clip_of(lazily).images == ("a1.png", "B2.png", "B10.png")
 
 
 def test_the_button_asks_for_a_file_of_any_format_that_is_read(
