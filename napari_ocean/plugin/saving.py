@@ -42,6 +42,7 @@ class Saving:
         self._image = image
         self._clip: Clip | None = None
         self._autosave: Autosave | None = None
+        self._resumed: sidecar.Saved | None = None
 
     def find(self, user_folder: Path) -> Place:
         """Look for the autosave of the clip; it raises a ``FormatError`` if the clip is gone."""
@@ -64,6 +65,7 @@ class Saving:
             return None
         saved = self.place.saved
         self.place = self.place._replace(saved=None)
+        self._resumed = saved
         return saved
 
     def append(self, changes: Sequence[Change], tracks: Tracks, where: dict[str, Any]) -> None:
@@ -72,7 +74,10 @@ class Saving:
             return
         if self._autosave is None:
             self.decline()
-            self._autosave = Autosave(self.place.path, self._clip, tracks, where)
+            self._autosave = Autosave(
+                self.place.path, self._clip, tracks, where, resumed=self._resumed, changes=changes
+            )
+            self._resumed = None
         else:
             self._autosave.append(changes)
             self._autosave.note(where)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from napari_ocean.annotation import edits, sidecar
 from napari_ocean.annotation.history import History
 from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Clip, Place, load, locate
 from napari_ocean.errors import FormatError
-from napari_ocean.tracks import Tracks
+from napari_ocean.tracks import BoxChange, Change, Tracks
 from tests.annotation.scripts import Act, acts, everything, perform, predicted, start
 from tests.conftest import ROOT
 
@@ -111,6 +112,90 @@ def test_a_line_cut_short_counts_for_nothing(video: Path, cut: int) -> None:
     assert everything(load(autosave.path).tracks) == before
 
 
+# -- going on in the same files --
+
+
+def gone_on(video: Path, changes: Sequence[Change] = ()) -> tuple[Tracks, Autosave]:
+    """The clip of :func:`worked`, resumed, with a first change."""
+    saved = find(video).saved
+    changes = changes or [BoxChange(1, 7, None, saved.tracks.get(1, 5))]
+    saved.tracks.apply(changes)
+    path, place = find(video).path, {"frame": 7}
+    autosave = Autosave(path, clip_of(video), saved.tracks, place, resumed=saved, changes=changes)
+    return saved.tracks, autosave
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_first_edit_after_resuming_writes_one_line(video: Path, closed: bool) -> None:
+    _, first = worked(video)
+    if closed:
+        first.close()
+    before = first.path.read_bytes()
+    tracks, second = gone_on(video)
+    assert first.path.read_bytes() == before
+    assert load(first.path).place == {"frame": 7}
+    assert everything(load(first.path).tracks) == everything(tracks)
+    third = everything(gone_on(video, [BoxChange(1, 3, tracks.get(1, 3), None)])[0])
+    assert everything(load(first.path).tracks) == third
+    with pytest.raises(FormatError, match="another window autosaves this video now"):
+        second.note({})
+    assert first.path.read_bytes() == before
+
+
+@given(
+    before=st.lists(acts(), max_size=8), after=st.lists(acts(), max_size=8), cut=st.integers(0, 30)
+)
+def test_going_on_after_a_kill_leaves_the_same_as_beginning_anew(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Act], after: list[Act], cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("save") / f"a{SUFFIX}"
+    tracks = start()
+    History(tracks, committed=Autosave(path, CLIP, tracks).append)
+    for act in before:
+        perform(tracks, act)
+    journal = path.with_suffix(".journal")
+    head, lines = journal.read_bytes().split(b"\n", 1)
+    journal.write_bytes(head + b"\n" + lines[: len(lines) - cut])
+    saved = load(path)
+    kept: list[Autosave] = []
+
+    def keep(changes: Sequence[Change]) -> None:
+        if kept:
+            kept[0].append(changes)
+        else:
+            kept.append(Autosave(path, CLIP, saved.tracks, resumed=saved, changes=changes))
+
+    History(saved.tracks, committed=keep)
+    for act in after:
+        perform(saved.tracks, act)
+        assert everything(load(path).tracks) == everything(saved.tracks)
+
+
+def test_what_somebody_else_has_written_to_is_begun_anew(video: Path) -> None:
+    _, first = worked(video)
+    saved = find(video).saved
+    first.note({"frame": 6})
+    change = BoxChange(1, 3, saved.tracks.get(1, 3), None)
+    saved.tracks.apply([change])
+    Autosave(first.path, clip_of(video), saved.tracks, resumed=saved, changes=[change])
+    assert load(first.path).files.token != saved.files.token
+    assert everything(load(first.path).tracks) == everything(saved.tracks)
+    with pytest.raises(FormatError, match="another window"):
+        first.note({})
+
+
+def test_resuming_a_large_annotation_costs_no_writing_of_it(tmp_path: Path) -> None:
+    path, tracks = tmp_path / f"a{SUFFIX}", start()
+    for frame in range(10, 5000):
+        tracks.draw(1, frame, BOX)
+    Autosave(path, CLIP, tracks).close()
+    saved = load(path)
+    saved.tracks.draw(1, 3, BOX)
+    changes = [BoxChange(1, 3, None, saved.tracks.get(1, 3))]
+    Autosave(path, CLIP, saved.tracks, saved.place, resumed=saved, changes=changes)
+    assert path.with_suffix(".journal").stat().st_size < 500 < path.stat().st_size
+
+
 # -- kill -9 --
 
 WORK = """
@@ -118,18 +203,19 @@ import sys
 from pathlib import Path
 import numpy as np
 from napari_ocean.annotation.history import History
-from napari_ocean.annotation.sidecar import Autosave, Clip
+from napari_ocean.annotation.sidecar import Autosave, Clip, load
 from napari_ocean.tracks import ObjectPrediction, State, Tracks
 
 clip = Clip(digest="ab" * 32, n_frames=300, height=480, width=640)
 tracks = Tracks()
 tracks.add_object()
 for batch in range(10**6):
-    if batch % 40 == 0:  # now and then a window is closed and another opened
-        if batch:
+    if batch % 40 == 0:  # now and then a window is closed, another opened, or one resumed
+        if batch % 80:
             autosave.close()
-        tracks = tracks.copy()
-        autosave = Autosave(Path(sys.argv[1]), clip, tracks)
+        saved = load(Path(sys.argv[1])) if batch % 80 else None
+        tracks = saved.tracks if saved else tracks.copy()
+        autosave = Autosave(Path(sys.argv[1]), clip, tracks, resumed=saved)
         history = History(tracks, committed=autosave.append)
     with history.step("Track", key="run"):
         for frame in range(10 * batch, 10 * batch + 10):

@@ -116,7 +116,13 @@ def measure(n_objects: int, n_frames: int, folder: Path) -> None:
     timed(f"open after a kill, journal of {size:.0f} MB", lambda k: load(path), 3)
     timed("close: one whole file", lambda k: desk.saving.close(), 1)
     timed("open after a close", lambda k: load(path), 3)
-    timed("begin to autosave", lambda k: Autosave(path, CLIP, desk.tracks), 3)
+    saved = load(path)
+    timed(
+        "first autosave of what was resumed",
+        lambda k: Autosave(path, CLIP, saved.tracks, resumed=saved),
+        1,
+    )
+    timed("first autosave of what lies nowhere", lambda k: Autosave(path, CLIP, desk.tracks), 3)
 
 
 def memory() -> None:
