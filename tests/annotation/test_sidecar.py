@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ocean import formats
-from napari_ocean.annotation import edits, sidecar
+from napari_ocean.annotation import edits, identity, sidecar
 from napari_ocean.annotation.history import History
-from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Clip, Place, load, locate
+from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Place, load, locate
 from napari_ocean.errors import FormatError
 from napari_ocean.tracks import BoxChange, Change, Tracks
 from tests.annotation.scripts import Act, acts, everything, perform, predicted, start
@@ -37,7 +38,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def clip_of(video: Path) -> Clip:
-    return Clip(digest=sidecar.digest_file(video), n_frames=9, height=4, width=6)
+    return Clip(digest=identity.digest_file(video), n_frames=9, height=4, width=6)
 
 
 def find(video: Path) -> Place:
@@ -203,7 +204,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from napari_ocean.annotation.history import History
-from napari_ocean.annotation.sidecar import Autosave, Clip, load
+from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.sidecar import Autosave, load
 from napari_ocean.tracks import ObjectPrediction, State, Tracks
 
 clip = Clip(digest="ab" * 32, n_frames=300, height=480, width=640)
@@ -268,41 +270,6 @@ def test_another_clip_of_the_same_name_is_told_and_the_old_boxes_are_kept(video:
     Autosave(found.path, clip_of(video), Tracks()).close()
     assert autosave.path.read_bytes() == before
     assert find(video).saved.tracks.object_ids == []
-
-
-def test_how_clips_differ_is_said() -> None:
-    longer = Clip(digest="cd" * 32, n_frames=301, height=480, width=640)
-    assert CLIP.difference(CLIP) is None
-    assert CLIP.difference(longer) == (
-        "it was made for a video of 301 frames of 640 x 480, this one has 300 frames of 640 x 480"
-    )
-
-
-def test_what_a_digest_looks_at(tmp_path: Path) -> None:
-    big = bytearray(5 * 2**20)
-    seen = set()
-    for place in (0, len(big) // 2, len(big) - 1, None):
-        changed = bytearray(big)
-        if place is not None:
-            changed[place] = 1
-        (tmp_path / "big").write_bytes(changed)
-        seen.add(sidecar.digest_file(tmp_path / "big"))
-    assert len(seen) == 4
-    images = tmp_path / "images"
-    images.mkdir()
-    for k in range(3):
-        (images / f"{k}.png").write_bytes(b"x" * k)
-    before = sidecar.digest_file(images)
-    (images / "boxes.csv").write_text("an export")
-    images.rename(tmp_path / "renamed")
-    assert sidecar.digest_file(tmp_path / "renamed") == before
-    (tmp_path / "renamed" / "3.png").write_bytes(b"one more")
-    assert sidecar.digest_file(tmp_path / "renamed") != before
-    with pytest.raises(FormatError, match="cannot be read"):
-        sidecar.digest_file(tmp_path / "none" / "a.mp4")
-    frame = np.arange(12).reshape(3, 4)
-    digests = {sidecar.digest_pixels(of) for of in (frame, frame.T, frame + 1, frame.astype("u1"))}
-    assert len(digests) == 4
 
 
 # -- where it lies --

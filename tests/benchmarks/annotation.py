@@ -16,7 +16,8 @@ import numpy as np
 
 from napari_ocean.annotation import edits, interpolate, review
 from napari_ocean.annotation.history import History
-from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Clip, load
+from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.sidecar import SUFFIX, Autosave, load
 from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
 
 CLIP = Clip(digest="0" * 64, n_frames=20_000, height=480, width=640)
