@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.plugin.elided import Elided
 from napari_ocean.plugin.keys import cheat_sheet, tip
 from napari_ocean.plugin.layers import DRAWN
 from napari_ocean.plugin.objects import ObjectsPanel
@@ -383,6 +384,7 @@ def _form(*parts: Widget) -> QWidget:
             part.native.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
+            Elided(part.native)
         label = "" if isinstance(part, CheckBox) else part.label
         layout.addRow(label, part.native)
     return form
