@@ -1,11 +1,12 @@
 """What the annotation model costs with 20 000 boxes, in ms: median and worst, and median CPU time.
 
-Run it with ``python -m tests.benchmarks.annotation``. The bar is 50 ms for an edit, a batch of 50
+Run it with ``python -m tests.benchmarks annotation``. The bar is 50 ms for an edit, a batch of 50
 boxes or one frame's boxes, and 2 s for opening.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
 import tracemalloc
@@ -139,12 +140,9 @@ def memory() -> None:
     print(f"\n10 runs over 20 000 boxes each keep {taken / 1e6:.0f} MB in the history")
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
+    """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
         measure(200, 100, Path(folder))
         measure(1, 20_000, Path(folder))
     memory()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What 20 000 boxes cost in a napari window, in ms, next to the image alone.
 
-Run it with ``xvfb-run -a python -m tests.benchmarks.layer``. The bar: moving to another frame costs
+Run it with ``xvfb-run -a python -m tests.benchmarks layer``. The bar: moving to another frame costs
 at most 1.5 times the image alone, an edit or a batch of 50 boxes 50 ms, opening 2 s. Image and
 image with boxes take turns. The time of the process is what counts on a shared machine; under Xvfb
 it includes the drawing, which the CPU does there.
@@ -8,6 +8,7 @@ it includes the drawing, which the CPU does there.
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
 import time
@@ -169,7 +170,8 @@ def _ratio(alone: Taken, both: Taken) -> str:
     return f"{np.median(np.array(both), axis=0)[1] / np.median(np.array(alone), axis=0)[1]:.2f}"
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
+    """Print the table."""
     warnings.simplefilter("ignore")
     rows = []
     for size in SIZES_HW:
@@ -184,7 +186,3 @@ def main() -> None:
         ],
         rows,
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
