@@ -227,7 +227,7 @@ class BoxesView:
         if not keys:
             return
         shown = {key: self._box(*key).box_xyxy for key in keys}
-        with self._own_write():
+        with self._own_write(), self.layer.events.data.blocker():  # napari measures all layers anew
             self.layer.add_rectangles(list(self._corners(shown)), edge_color=self._rgba(keys))
         first = len(self.rows)
         self.rows += keys
