@@ -5,7 +5,7 @@ from __future__ import annotations
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QIcon, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -391,8 +391,9 @@ def _form(*parts: Widget) -> QWidget:
 
 
 def _collapsible(title: str, content: QWidget) -> QCollapsible:
-    """Return a collapsed part."""
-    part = QCollapsible(title)
+    """Return a collapsed part; its arrow is text, which has the colour of the theme."""
+    part = QCollapsible(f"▸  {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
+    part.toggled.connect(lambda on: part.setText(f"{'▾' if on else '▸'}  {title}"))
     part.setDuration(0)
     part.addWidget(content)
     for layout in (part.layout(), part.content().layout()):

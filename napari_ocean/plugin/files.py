@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
@@ -17,6 +18,18 @@ from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
 from napari_ocean.plugin.session import Session
 from napari_ocean.video import FrameArray, image_names, natural_key
+
+
+class Told(NamedTuple):
+    """What a person is told: what was done, and what could not be."""
+
+    done: str
+    left_out: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it, the unexpected first: napari cuts long texts."""
+        return f"{self.left_out} {self.done}".strip()
 
 
 def ask_path(parent: QWidget, image: Image | None) -> Path | None:
@@ -67,7 +80,7 @@ def ask_file(parent: QWidget, image: Image | None) -> Path | None:
     return Path(chosen) if chosen else None
 
 
-def save(session: Session | None, path: Path) -> str:
+def save(session: Session | None, path: Path) -> Told:
     """Write all boxes and say so; the ending of the path says how.
 
     Raises
@@ -78,14 +91,13 @@ def save(session: Session | None, path: Path) -> str:
     if session is None or not len(session.tracks):
         raise TracksError("There are no boxes to save yet; draw one and track it.")
     formats.write(path, session.tracks, clip_of(session.image))
-    return f"Saved {_counted(session.tracks, 'box', 'es')} to {path}."
+    return Told(f"Saved {_counted(session.tracks, 'box', 'es')} to {path}.")
 
 
-def load(path: Path, image: Image, open_session: Callable[[], Session]) -> str:
+def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
     """Add the objects of a file to those of a clip, as far as they fit, and say so.
 
-    The session is opened when it is known that there is something to add. What is left out is told
-    as its news.
+    The session is opened when it is known that there is something to add.
 
     Raises
     ------
@@ -102,12 +114,9 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> str:
             f"No box in {path.name} lies in this clip, which has {n_frames} frames of {width} x "
             f"{height} px; is the file another clip's?"
         )
-    session = open_session()
-    session.take_in(part, f"Open {path.name}")
-    if any(left_out):
-        session.tell(_told(left_out, path, n_frames), again=True)
+    open_session().take_in(part, f"Open {path.name}")
     added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
-    return f"Added {added} from {path.name}."
+    return Told(f"Added {added} from {path.name}.", _told(left_out, path, n_frames))
 
 
 def _counted(things: Sized, word: str, more: str) -> str:
@@ -115,6 +124,9 @@ def _counted(things: Sized, word: str, more: str) -> str:
 
 
 def _told(left_out: LeftOut, path: Path, n_frames: int) -> str:
+    """Say what was left out, if anything was."""
+    if not any(left_out):
+        return ""
     after, outside = f"after the last frame ({n_frames - 1})", "outside the picture"
     of = zip(left_out, (after, outside), strict=True)
     counted = ", ".join(f"{n} {where}" for n, where in of if n)

@@ -428,17 +428,17 @@ class OceanWidget(QWidget):
         if path is not None:
             self._handle(lambda: files.load(path, self._clip(), self._open_session))
 
-    def _handle(self, a_file: Callable[[], str]) -> None:
+    def _handle(self, a_file: Callable[[], files.Told]) -> None:
         self._runner.put_down()
         self.take_over_edits()
         try:
             told = a_file()
         except OceanError as error:
-            show_error(str(error))
+            self._fail(error)
             return
         self._show_objects()
-        self._count()
-        show_info(told)
+        (show_warning if told.left_out else show_info)(told.text)
+        self.tell(told.text)
 
     def tell(self, text: str) -> None:
         """Say something in the status line."""
