@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
-from napari_ocean.boxes import clip, size
 from napari_ocean.errors import TracksError
 from napari_ocean.tracks import ABSENT, Cell, TrackBox, Tracks
 
@@ -172,7 +171,10 @@ def join(tracks: Tracks, keep: int, other: int) -> None:
 
 
 def _in_picture(cell: Cell, frame_hw: tuple[int, int]) -> bool:
-    return not isinstance(cell, TrackBox) or bool(size(clip(cell.box_xyxy, frame_hw)).min() > 0)
+    if not isinstance(cell, TrackBox):
+        return True
+    (height, width), (x0, y0, x1, y1) = frame_hw, cell.box_xyxy.tolist()
+    return bool(max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height))
 
 
 def _settings(tracks: Tracks, object_id: int) -> dict[str, Any]:
