@@ -27,7 +27,7 @@ class Elided(QObject):
     @property
     def text(self) -> str:
         """What is shown."""
-        return self._option().currentText
+        return str(self._option().currentText)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Draw and explain in place of the combo box; widen its list before it opens."""
