@@ -158,7 +158,9 @@ def measure(n_objects: int, n_frames: int, size: str, folder: Path) -> list[obje
     window.app.processEvents()
     edits = repeat(window, window.edit, window.grasp)
     undos = repeat(window, lambda k: window.session.undo(), lambda k: None)
-    batches = repeat(window, window.batch, lambda k: window.step(30 + k % 40))
+    batches = repeat(
+        window, window.batch, lambda k: window.timed(lambda: window.step(30 + k % 40))
+    )  # the new frame is drawn before the clock starts
     row = [f"{n_objects} x {n_frames}", size, cell(alone), cell(both), _ratio(alone, both)]
     row += [_ratio(alone_far, both_far), cell(edits), cell(undos), cell(batches)]
     row.append(cell([window.opening]))
