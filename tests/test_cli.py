@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import av
@@ -113,6 +114,17 @@ def test_the_ending_of_out_chooses_what_trainers_read(stack: Path, clip: DemoCli
     tracks = no.read("x.coco.json")
     assert (tracks.label(1), tracks.drawn_frames(1)) == ("bug", [0])
     assert overlap(tracks, clip, range(LENGTH)) > 0.6
+
+
+def test_exported_labels_have_the_names_of_the_images(clip: DemoClip) -> None:
+    import imageio.v3 as iio
+
+    Path("shots").mkdir()
+    for k, frame in enumerate(clip.frames[:3]):
+        iio.imwrite(f"shots/Shot{k + 9}.png", frame)
+    run("track", "shots", "--box", box_of(clip, 0), "--out", "x.voc.zip")
+    with zipfile.ZipFile("x.voc.zip") as archive:
+        assert archive.namelist() == [f"Annotations/Shot{k}.xml" for k in (9, 10, 11)]
 
 
 def test_the_same_command_gives_the_same_boxes(stack: Path, clip: DemoClip) -> None:

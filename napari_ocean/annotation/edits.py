@@ -5,10 +5,58 @@ Each function checks before it changes anything. Locked objects have to be unloc
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
 
 from napari_ocean.errors import TracksError
 from napari_ocean.tracks import ABSENT, Cell, TrackBox, Tracks
+
+
+class LeftOut(NamedTuple):
+    """How many boxes of another annotation do not fit a clip.
+
+    Attributes
+    ----------
+    late : int
+        They come after its last frame.
+    outside : int
+        Nothing of them lies in the picture.
+    """
+
+    late: int
+    outside: int
+
+
+def fitting(others: Tracks, n_frames: int, frame_hw: tuple[int, int]) -> tuple[Tracks, LeftOut]:
+    """Part of an annotation that fits a clip of some length and size, and what does not.
+
+    An object is left out if none of its boxes fits. Absent marks after the end are of no use to
+    anybody, and go without being counted.
+    """
+    part, late, outside = Tracks(), 0, 0
+    for object_id in others.object_ids:
+        frames = others.frames(object_id)
+        in_time = [frame for frame in _known(others, object_id) if frame < n_frames]
+        cells = {frame: others.cell(object_id, frame) for frame in in_time}
+        kept = {frame: cell for frame, cell in cells.items() if _in_picture(cell, frame_hw)}
+        late += sum(frame >= n_frames for frame in frames)
+        outside += len(cells) - len(kept)
+        if frames and not any(frame in kept for frame in frames):
+            continue
+        part.add_object(object_id=object_id, **_settings(others, object_id))
+        for frame, cell in kept.items():
+            part.put(object_id, frame, cell)
+    return part, LeftOut(late, outside)
+
+
+def take_in(tracks: Tracks, others: Tracks) -> list[int]:
+    """Add all objects of another annotation as new ones, and return their ids here."""
+    ids = []
+    for object_id in others.object_ids:
+        ids.append(tracks.add_object(**_settings(others, object_id)))
+        for frame in _known(others, object_id):
+            tracks.put(ids[-1], frame, others.cell(object_id, frame))
+    return ids
 
 
 def mark_absent(
@@ -120,6 +168,17 @@ def join(tracks: Tracks, keep: int, other: int) -> None:
         if _rank(theirs) > _rank(tracks.cell(keep, frame)):
             tracks.put(keep, frame, theirs)
     tracks.delete_object(other)
+
+
+def _in_picture(cell: Cell, frame_hw: tuple[int, int]) -> bool:
+    if not isinstance(cell, TrackBox):
+        return True
+    (height, width), (x0, y0, x1, y1) = frame_hw, cell.box_xyxy.tolist()
+    return bool(max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height))
+
+
+def _settings(tracks: Tracks, object_id: int) -> dict[str, Any]:
+    return asdict(tracks.info(object_id))
 
 
 def _rank(cell: Cell) -> int:

@@ -5,30 +5,28 @@ folder of the user where that cannot be written. The first is an annotation in t
 as it was when the work began, and is replaced in one step. The second grows by one line for each
 edit and batch since; it names the first by a token, so that a journal left by a kill between the
 two can never be taken for the next one's. A line that was cut short counts for nothing, all before
-it do. Each line is handed to the operating system at once, which is enough for a kill -9; what a
+it do. Whoever resumes goes on in these files, so that the first edit costs no more than any other.
+Each line is handed to the operating system at once, which is enough for a kill -9; what a
 power cut costs is what the system has not yet put on the disk, some seconds of work.
 
-A clip is known by its content (:class:`Clip`), never by its path: folders may be renamed and moved.
+A clip is known by its content (:mod:`~.identity`), never by its path: folders may be renamed and
+moved.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from json import loads
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from napari_ocean.annotation.identity import Clip
 from napari_ocean.errors import FormatError, OceanError
-from napari_ocean.formats import json, replace_text
+from napari_ocean.formats import json, replace_bytes, replace_text
 from napari_ocean.tracks import (
     ABSENT,
     BoxChange,
@@ -41,75 +39,14 @@ from napari_ocean.tracks import (
 )
 
 SUFFIX = ".ocean.json"
-_SAMPLE_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
-    """What identifies a video, wherever it lies and whatever it is called.
+class _Files(NamedTuple):
+    """The files of an autosave as they were read."""
 
-    Attributes
-    ----------
-    digest : str
-        From :func:`digest_file` or :func:`digest_pixels`.
-    n_frames, height, width : int
-    """
-
-    digest: str
-    n_frames: int
-    height: int
-    width: int
-
-    def difference(self, other: Clip) -> str | None:
-        """Say how another clip differs, or None if it is this one."""
-        if self == other:
-            return None
-        mine, theirs = (f"{of.n_frames} frames of {of.width} x {of.height}" for of in (self, other))
-        if mine == theirs:
-            return "it was made for a video of the same size with other content"
-        return f"it was made for a video of {theirs}, this one has {mine}"
-
-
-def digest_file(path: str | os.PathLike[str]) -> str:
-    """Digest of a file, or of a folder of images, that does not depend on where it lies.
-
-    Of a file it covers the length and a MiB each of its beginning, middle and end; of a folder the
-    names and lengths of its images, which are the files of its commonest suffix, and the first.
-
-    Raises
-    ------
-    FormatError
-        If it cannot be read.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    try:
-        path.stat()
-        if path.is_dir():
-            files = sorted(one for one in path.iterdir() if one.is_file())
-            suffixes = Counter(one.suffix for one in files).most_common(1)
-            images = [one for one in files if one.suffix in dict(suffixes)]
-            listing = [(one.name, one.stat().st_size) for one in images]
-            digest.update(repr(listing).encode("utf-8", "surrogatepass"))
-            path = images[0] if images else path
-        if path.is_file():
-            size = path.stat().st_size
-            digest.update(str(size).encode())
-            with path.open("rb") as file:
-                for start in (0, (size - _SAMPLE_BYTES) // 2, size - _SAMPLE_BYTES):
-                    file.seek(max(start, 0))
-                    digest.update(file.read(_SAMPLE_BYTES))
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
-
-
-def digest_pixels(first_frame: ArrayLike) -> str:
-    """Digest of a video that is no file, from its first frame as stored."""
-    pixels = np.ascontiguousarray(first_frame)
-    digest = hashlib.sha256(f"{pixels.dtype.str} {pixels.shape}".encode())
-    digest.update(pixels.tobytes())
-    return digest.hexdigest()
+    token: str
+    n_lines: int
+    state: tuple[object, ...]
 
 
 class Saved(NamedTuple):
@@ -122,11 +59,14 @@ class Saved(NamedTuple):
         Where the person was, as given to :meth:`Autosave.note`.
     clip : Clip or None
         The video it was made for; None for an annotation file that says nothing of it.
+    files : object
+        For :class:`Autosave`, to go on in the same files; None where it has to begin anew.
     """
 
     tracks: Tracks
     place: dict[str, Any]
     clip: Clip | None
+    files: _Files | None
 
 
 class Place(NamedTuple):
@@ -205,6 +145,7 @@ def load(path: Path) -> Saved:
     FormatError
         If it is missing, malformed or of a newer version.
     """
+    state = _state(path)
     try:
         head = json.document(path.read_text(encoding="utf-8"))
         tracks = json.tracks_of(head)
@@ -220,13 +161,15 @@ def load(path: Path) -> Saved:
         raise FormatError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return Saved(tracks, place, clip)
+    token = about.get("token")
+    of = _Files(token, len(patches), state) if clip and isinstance(token, str) else None
+    return Saved(tracks, place, clip, of)
 
 
 class Autosave:
     """Keeps an annotation safe while it is worked on.
 
-    Beginning writes the first file anew, with all there is.
+    Beginning writes the first file anew, with all there is, unless it can go on.
 
     Parameters
     ----------
@@ -236,6 +179,10 @@ class Autosave:
     tracks : Tracks
     place : mapping, optional
         Where the person is, JSON values only.
+    resumed : Saved, optional
+        What was read from `path`. If nobody has written there since, it stays as it is.
+    changes : iterable of Change
+        What leads from there to `tracks`.
 
     Raises
     ------
@@ -244,7 +191,14 @@ class Autosave:
     """
 
     def __init__(
-        self, path: Path, clip: Clip, tracks: Tracks, place: Mapping[str, Any] | None = None
+        self,
+        path: Path,
+        clip: Clip,
+        tracks: Tracks,
+        place: Mapping[str, Any] | None = None,
+        *,
+        resumed: Saved | None = None,
+        changes: Iterable[Change] = (),
     ) -> None:
         self.path = path
         self._clip = clip
@@ -254,9 +208,13 @@ class Autosave:
         self._torn = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._begin()
+            going_on = resumed is not None and self._go_on(resumed)
+            if not going_on:
+                self._begin()
         except OSError as error:
             raise self._failed(error) from error
+        if going_on:
+            self._write(_record(changes) | {"place": self._place})
 
     def append(self, changes: Iterable[Change]) -> None:
         """Keep the changes of one edit or batch; for :class:`~.history.History` to call.
@@ -283,6 +241,17 @@ class Autosave:
             _journal(self.path).unlink(missing_ok=True)
         except OSError as error:
             raise self._failed(error) from error
+
+    def _go_on(self, resumed: Saved) -> bool:
+        """Take the files over from whoever wrote them, if they are as they were read."""
+        files = resumed.files
+        if files is None or files.state != _state(self.path):
+            return False
+        lines = _journal(self.path).read_bytes().split(b"\n")[1:] if files.n_lines else []
+        self._head = f"{json.dump({'token': files.token, 'window': token_hex(8)})}\n".encode()
+        kept = b"".join(line + b"\n" for line in lines[: files.n_lines])
+        replace_bytes(_journal(self.path), self._head + kept)
+        return True
 
     def _begin(self) -> None:
         self._head = f"{json.dump({'token': self._snapshot()})}\n".encode()
@@ -326,6 +295,12 @@ class Autosave:
 
 def _journal(path: Path) -> Path:
     return path.with_suffix(".journal")
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """What tells whether somebody has written to one of the two files."""
+    found = [of.stat() if of.exists() else None for of in (path, _journal(path))]
+    return tuple(of and (of.st_ino, of.st_size, of.st_mtime_ns) for of in found)
 
 
 def _writable(folder: Path) -> bool:

@@ -23,6 +23,7 @@ from napari_ocean.tracks import Tracks
 __all__ = [
     "Clip",
     "check",
+    "endings",
     "kinds",
     "read",
     "readable",
@@ -63,6 +64,11 @@ _READABLE = {of.SUFFIX: of for of in _ALL_READABLE}
 def kinds() -> dict[str, str]:
     """Name of each format by its suffix, the default one first."""
     return {suffix: of.NAME for suffix, of in (_PLAIN | _OF_CLIP).items()}
+
+
+def endings() -> list[str]:
+    """Last parts of the names of files that can be read: their content tells the format."""
+    return list(dict.fromkeys(Path(f"boxes{suffix}").suffix for suffix in _READABLE))
 
 
 def supported() -> str:

@@ -6,11 +6,13 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os.path import splitext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_ocean.boxes import FloatArray
+from napari_ocean.errors import FormatError
 
 if TYPE_CHECKING:
     from napari_ocean.video import FrameSource
@@ -28,22 +30,44 @@ class Clip:
         Size of a frame in pixels.
     length : int
         Number of frames.
+    images : tuple of str
+        Names of the image files that the frames are, in order; of a film they are numbers
+        (:func:`image_name`).
     """
 
     name: str
     width: int
     height: int
     length: int
+    images: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, video: FrameSource) -> Clip:
         """Take it from an open video."""
-        return cls(name=video.name, width=video.width, height=video.height, length=len(video))
+        return cls(
+            name=video.name,
+            width=video.width,
+            height=video.height,
+            length=len(video),
+            images=tuple(video.image_names),
+        )
 
 
-def frame_name(frame: int) -> str:
-    """Name, without suffix, of the image that a frame is stored as: its 0-based number."""
-    return f"{frame:06d}"
+def image_name(frame: int, clip: Clip) -> str:
+    """Name of the image that a frame is stored as: the file's own, else its 0-based number."""
+    return clip.images[frame] if clip.images else f"{frame:06d}.jpg"
+
+
+def stems(clip: Clip) -> list[str]:
+    """Names of all images without their suffix, which labels in files of their own go by."""
+    found: dict[str, str] = {}
+    for name in clip.images:
+        other = found.setdefault(splitext(name)[0], name)
+        if other is not name:
+            raise FormatError(
+                f"labels of {other} and {name} would have one name; use a format with one file."
+            )
+    return list(found) or [splitext(image_name(frame, clip))[0] for frame in range(clip.length)]
 
 
 def inside(box_xyxy: FloatArray, clip: Clip) -> FloatArray | None:

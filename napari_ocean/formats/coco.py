@@ -3,9 +3,9 @@
 The fields are those of COCO (https://cocodataset.org/#format-data: ``bbox`` is x, y, width, height,
 in pixels from the top left corner, 0 at the edge) and of its two extensions to videos: TAO
 (Dave et al., ECCV 2020; ``video_id``, ``frame_index``, ``track_id``, ``tracks``) and CocoVID of
-MMTracking (``frame_id``, ``instance_id``). There is an image for each frame of the clip, named
-``000012.jpg`` for the 0-based frame 12. Ids of images, annotations and categories count from 1;
-``track_id`` is our object id.
+MMTracking (``frame_id``, ``instance_id``). There is an image for each frame of the clip: its file,
+or ``000012.jpg`` for the 0-based frame 12 of a film. Ids of images, annotations and categories
+count from 1; ``track_id`` is our object id.
 
 Of fields that COCO leaves free an annotation has ``score``, ``state``, ``source`` and, where set,
 ``occluded`` and ``fine``. A box on which the tracker is lost has ``"ignore": 1``, which trainers
@@ -20,7 +20,7 @@ from typing import Any
 from napari_ocean import boxes
 from napari_ocean.errors import FormatError, TracksError
 from napari_ocean.formats import json, parsing
-from napari_ocean.formats.clip import Clip, frame_name
+from napari_ocean.formats.clip import Clip, image_name
 from napari_ocean.tracks import Row, Source, State, TrackBox, Tracks
 
 SUFFIX = ".coco.json"
@@ -68,7 +68,7 @@ def dumps(tracks: Tracks, clip: Clip) -> str:
             {"id": object_id, "category_id": category, "video_id": _VIDEO}
             for object_id, category in of_tracks.items()
         ],
-        "images": [_image(frame) | size for frame in range(clip.length)],
+        "images": [_image(frame, clip) | size for frame in range(clip.length)],
         "annotations": [
             {"id": number, "category_id": categories[row.label], **_annotation(row)}
             for number, row in enumerate(rows, start=1)
@@ -81,11 +81,11 @@ def dumps(tracks: Tracks, clip: Clip) -> str:
     return '{"info": {"description": "boxes of napari-ocean"}, ' + ", ".join(parts) + "}\n"
 
 
-def _image(frame: int) -> dict[str, Any]:
+def _image(frame: int, clip: Clip) -> dict[str, Any]:
     return {
         "id": frame + 1,
         "video_id": _VIDEO,
-        "file_name": f"{frame_name(frame)}.jpg",
+        "file_name": image_name(frame, clip),
         "frame_index": frame,
         "frame_id": frame,
     }

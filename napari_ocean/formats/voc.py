@@ -1,5 +1,6 @@
 """Pascal VOC: a zip file with ``Annotations/000012.xml`` for each frame with a box.
 
+The document of an image that is a file is called as it is.
 The fields are those of the VOC2012 development kit
 (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html). Pixels count from 1 and
 ``xmax``, ``ymax`` are in the box (Detectron2 reads them so), so the box of a whole frame is 1, 1,
@@ -15,7 +16,7 @@ from xml.etree import ElementTree
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.formats import parsing
-from napari_ocean.formats.clip import Clip, frame_name, inside, zipped
+from napari_ocean.formats.clip import Clip, image_name, inside, stems, zipped
 from napari_ocean.formats.xml import add, to_text
 from napari_ocean.tracks import Row, Tracks
 
@@ -34,9 +35,10 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
             if row.frame not in documents:
                 documents[row.frame] = _document(row.frame, clip)
             _add_object(documents[row.frame], row, part, clip)
+    names = stems(clip)
     return zipped(
         {
-            f"Annotations/{frame_name(frame)}.xml": to_text(documents[frame])
+            f"Annotations/{names[frame]}.xml": to_text(documents[frame])
             for frame in sorted(documents)
         }
     )
@@ -45,7 +47,7 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
 def _document(frame: int, clip: Clip) -> ElementTree.Element:
     root = ElementTree.Element("annotation")
     add(root, "folder", "JPEGImages")
-    add(root, "filename", f"{frame_name(frame)}.jpg")
+    add(root, "filename", image_name(frame, clip))
     add(add(root, "source"), "database", clip.name)
     size = add(root, "size")
     add(size, "width", str(clip.width))

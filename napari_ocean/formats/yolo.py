@@ -1,5 +1,6 @@
 """YOLO: a zip file with ``labels/000012.txt`` for each frame with a box, and ``classes.txt``.
 
+The labels of an image that is a file are called as it is.
 A line is ``class x y width height``: the label's 0-based line in ``classes.txt``, then the centre
 and size of the box as shares of the frame's width and height
 (https://docs.ultralytics.com/datasets/detect). Trainers refuse shares beyond 0 and 1, so a box ends
@@ -10,7 +11,7 @@ box is lost, and boxes on which the tracker is lost are left out.
 from __future__ import annotations
 
 from napari_ocean.formats import parsing
-from napari_ocean.formats.clip import Clip, frame_name, inside, zipped
+from napari_ocean.formats.clip import Clip, inside, stems, zipped
 from napari_ocean.tracks import Tracks
 
 SUFFIX = ".yolo.zip"
@@ -21,6 +22,7 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
     """Write the zip file."""
     rows = parsing.certain_rows(tracks)
     classes = parsing.numbered((_line(row.label) for row in rows), start=0)
+    names = stems(clip)
     files: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.frame):
         part = inside(row.box.box_xyxy, clip)
@@ -35,7 +37,7 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
             (y1 - y0) / height,
         )
         line = " ".join([str(classes[_line(row.label)]), *(f"{share:.8f}" for share in shares)])
-        name = f"labels/{frame_name(row.frame)}.txt"
+        name = f"labels/{names[row.frame]}.txt"
         files[name] = f"{files.get(name, '')}{line}\n"
     return zipped(files | {"classes.txt": "".join(f"{label}\n" for label in classes)})
 

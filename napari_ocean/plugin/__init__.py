@@ -6,10 +6,10 @@ in step, with ``view.py`` as the layer's side and ``prompts.py`` for layers of t
 With Qt: ``widget.py`` puts everything together: the sessions of a viewer (``held.py``), the runs
 (``runner.py``; ``run.py`` is one of them, ``worker.py`` its thread), what the commands do
 (``commands.py``), how they are reached from the keyboard (``keys.py``), and the offer to resume
-(``recovery.py``). The form is ``controls.py`` with ``choices.py`` and ``naming.py``; its panels
-know plain data only (``strip.py``, ``objects.py``, ``review_panel.py``) and are filled by
-``dashboard.py``. ``export.py`` is the file dialog, ``preferences.py`` what napari keeps for us.
-``reader.py`` and ``sample.py`` are napari's way to videos and to the demo clip.
+(``recovery.py``). The form is ``controls.py`` with ``choices.py``, ``naming.py`` and ``elided.py``;
+its panels know plain data only (``strip.py``, ``objects.py``, ``review_panel.py``) and are filled
+by ``dashboard.py``. ``files.py`` saves and opens boxes, ``preferences.py`` what napari keeps for
+us. ``reader.py`` and ``sample.py`` are napari's way to videos and to the demo clip.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from magicgui.widgets.bases import Widget
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QIcon, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.plugin.elided import Elided
 from napari_ocean.plugin.keys import cheat_sheet, tip
 from napari_ocean.plugin.layers import DRAWN
 from napari_ocean.plugin.objects import ObjectsPanel
@@ -50,7 +51,7 @@ class Controls(QWidget):
     follow : magicgui.widgets.CheckBox
     model_file : magicgui.widgets.FileEdit
     draw, backward, both, forward, to_keyframe, between, interpolate, stop, pause : QPushButton
-    undo, redo, keyframe, absent, occluded, resume, decline, keys, export : QPushButton
+    undo, redo, keyframe, absent, occluded, resume, decline, keys, load, export : QPushButton
     progress : QProgressBar
     status, saved_text : QLabel
     strip : ScoreStrip
@@ -129,9 +130,16 @@ class Controls(QWidget):
         self.decline.setObjectName("decline")
         self.decline.setToolTip("Begin without them; the file is kept under another name.")
         self.keys = _button("keys", "Keys", "Show all keys.")
-        self.export = QPushButton("Save boxes…")
-        self.export.setObjectName("export")
-        self.export.setToolTip("Save all boxes of this video as a table or as what trainers read.")
+        self.load = _button(
+            "load",
+            "Open boxes…",
+            "Add the objects of a file to those of this video: a table, json, MOT, COCO or CVAT.",
+        )
+        self.export = _button(
+            "export",
+            "Save boxes…",
+            "Save all boxes of this video as a table or as what trainers read.",
+        )
 
     def _make_options(self) -> None:
         self.first = SpinBox(name="first", label="From frame", tooltip="First frame to track.")
@@ -230,7 +238,7 @@ class Controls(QWidget):
             self.objects_part,
             self.range_part,
             self.model_part,
-            _row(self.export, self.keys),
+            _row(self.load, self.export, self.keys),
             margin=8,
             stretch=True,
         )
@@ -376,14 +384,16 @@ def _form(*parts: Widget) -> QWidget:
             part.native.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
+            Elided(part.native)
         label = "" if isinstance(part, CheckBox) else part.label
         layout.addRow(label, part.native)
     return form
 
 
 def _collapsible(title: str, content: QWidget) -> QCollapsible:
-    """Return a collapsed part."""
-    part = QCollapsible(title)
+    """Return a collapsed part; its arrow is text, which has the colour of the theme."""
+    part = QCollapsible(f"▸  {title}", expandedIcon=QIcon(), collapsedIcon=QIcon())
+    part.toggled.connect(lambda on: part.setText(f"{'▾' if on else '▸'}  {title}"))
     part.setDuration(0)
     part.addWidget(content)
     for layout in (part.layout(), part.content().layout()):

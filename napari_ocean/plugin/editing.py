@@ -10,6 +10,7 @@ from typing import Any
 from napari_ocean.annotation import edits, interpolate
 from napari_ocean.annotation.history import History
 from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.plugin.plan import Pending
 from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
 from napari_ocean.tracks import Tracks
 
@@ -24,6 +25,7 @@ class Editing(ABC):
     tracks: Tracks
     history: History
     view: BoxesView
+    pending: Pending
     n_frames: int
     next_object: int
     next_label: str
@@ -92,6 +94,20 @@ class Editing(ABC):
             self.tracks.delete_object(object_id)
         if self.next_object == object_id:
             self.choose_next(NEW_OBJECT)
+
+    def take_in(self, others: Tracks, label: str) -> list[int]:
+        """Add the objects of another annotation as new ones, and return their ids.
+
+        Of their boxes only those wait for a run that stand alone; the others are tracks already.
+        """
+        with self._edit(label):
+            ids = edits.take_in(self.tracks, others)
+        for object_id in ids:
+            frames = set(self.tracks.frames(object_id))
+            for frame in frames:
+                if not frames.isdisjoint((frame - 1, frame + 1)):
+                    self.pending.remove((object_id, frame))
+        return ids
 
     def join(self, keep: int, other: int) -> None:
         """Merge two objects that are one."""

@@ -21,12 +21,12 @@ from napari._app_model import get_app_model  # the one way to the command palett
 from napari.layers import Shapes
 from napari.utils.key_bindings import coerce_keybinding
 
-TRACK, MARK, REVIEW, EDIT = "Track", "Mark", "Review", "Edit"
+TRACK, MARK, REVIEW, EDIT, FILE = "Track", "Mark", "Review", "Edit", "File"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Something a person can do with one key.
+    """Something a person can do by its name, and mostly with one key.
 
     Attributes
     ----------
@@ -70,8 +70,10 @@ COMMANDS = (
     Command("undo", EDIT, "Ctrl+Z", "Undo"),
     Command("redo", EDIT, "Ctrl+Shift+Z", "Redo"),
     Command("keys", EDIT, "F1", "Show all keys"),
+    Command("load", FILE, "", "Open boxes…"),
+    Command("export", FILE, "", "Save boxes…"),
 )
-"""Everything there is a key for; the order is that of the cheat-sheet."""
+"""All commands; the order is that of the cheat-sheet."""
 
 BY_NAME = {command.name: command for command in COMMANDS}
 
@@ -139,8 +141,9 @@ class Shortcuts:
 
 
 def tip(text: str, name: str) -> str:
-    """Tool tip that names the key of a command."""
-    return f"{text} ({pretty(BY_NAME[name].key)})"
+    """Tool tip that names the key of a command, where it has one."""
+    key = BY_NAME[name].key
+    return f"{text} ({pretty(key)})" if key else text
 
 
 def pretty(key: str) -> str:
@@ -151,7 +154,7 @@ def pretty(key: str) -> str:
 def cheat_sheet(commands: Iterable[Command] = COMMANDS) -> str:
     """All keys as an HTML table."""
     groups: dict[str, list[Command]] = {}
-    for command in commands:
+    for command in (one for one in commands if one.key):
         groups.setdefault(command.group, []).append(command)
     rows = []
     for group, of in groups.items():
@@ -160,7 +163,6 @@ def cheat_sheet(commands: Iterable[Command] = COMMANDS) -> str:
             f"<tr><td align=right><code>{escape(pretty(one.key))}</code>&nbsp;&nbsp;</td>"
             f"<td>{escape(one.title)}</td></tr>"
             for one in of
-            if one.key
         ]
     return f"<table cellpadding=2>{''.join(rows)}</table>"
 

@@ -53,6 +53,13 @@ _BUTTONS = (
 )
 
 
+_SWITCHES = """
+QTreeWidget::indicator { width: 10px; height: 10px; border: 1px solid gray; border-radius: 2px; }
+QTreeWidget::indicator:checked { background: #5a8dee; }
+"""
+"""Qt's own are drawn in the dark colours of its palette, which do not show on a dark theme."""
+
+
 class ObjectsPanel(QWidget):
     """The list and its buttons.
 
@@ -234,6 +241,7 @@ class ObjectsPanel(QWidget):
 def _list() -> QTreeWidget:
     tree = QTreeWidget()
     tree.setObjectName("objects_list")
+    tree.setStyleSheet(_SWITCHES)
     tree.setColumnCount(len(_HEADERS))
     tree.setHeaderLabels(list(_HEADERS))
     tree.setRootIsDecorated(False)

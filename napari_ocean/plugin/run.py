@@ -118,11 +118,11 @@ class Run(QObject):
             run=self._id,
             agreement=batch.agreement,
         )
-        self.session.flush()
         self.done = batch.done
         self._rate = batch.per_second
         self.states.update(prediction.state for prediction in batch.predictions)
         self.advanced.emit(batch)
+        self.session.flush()  # nothing is left where the view has gone along
 
     def _on_returned(self, problem: str | None) -> None:
         self.problem = problem

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
-from napari_ocean.annotation import sidecar
-from napari_ocean.annotation.sidecar import Autosave, Clip, Place
+from napari_ocean.annotation import identity, sidecar
+from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.sidecar import Autosave, Place
 from napari_ocean.plugin import layers
 from napari_ocean.tracks import Change, Tracks
 
@@ -42,6 +43,7 @@ class Saving:
         self._image = image
         self._clip: Clip | None = None
         self._autosave: Autosave | None = None
+        self._resumed: sidecar.Saved | None = None
 
     def find(self, user_folder: Path) -> Place:
         """Look for the autosave of the clip; it raises a ``FormatError`` if the clip is gone."""
@@ -64,6 +66,7 @@ class Saving:
             return None
         saved = self.place.saved
         self.place = self.place._replace(saved=None)
+        self._resumed = saved
         return saved
 
     def append(self, changes: Sequence[Change], tracks: Tracks, where: dict[str, Any]) -> None:
@@ -72,7 +75,10 @@ class Saving:
             return
         if self._autosave is None:
             self.decline()
-            self._autosave = Autosave(self.place.path, self._clip, tracks, where)
+            self._autosave = Autosave(
+                self.place.path, self._clip, tracks, where, resumed=self._resumed, changes=changes
+            )
+            self._resumed = None
         else:
             self._autosave.append(changes)
             self._autosave.note(where)
@@ -99,10 +105,10 @@ def clip_of(image: Image) -> Clip:
     """What identifies the clip of an image layer."""
     path, frames = path_of(image), layers.n_frames(image)
     if path is not None:
-        digest = sidecar.digest_file(path)
+        digest = identity.digest_file(path)
     else:
         data = image.data[0] if image.multiscale else image.data
         first: list[Any] = [slice(None)] * layers.time_axis(image) + [0]
-        digest = sidecar.digest_pixels(np.asarray(data[tuple(first)]))
+        digest = identity.digest_pixels(np.asarray(data[tuple(first)]))
     height, width = layers.frame_hw(image)
     return Clip(digest=digest, n_frames=frames, height=height, width=width)

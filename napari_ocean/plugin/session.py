@@ -19,7 +19,7 @@ undo
 objects
     ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
     other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
-    ``select(ids)`` on the frame shown.
+    ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> new ids``.
 marks (over ``range(start, stop)``; each raises ``TracksError`` on locked objects)
     ``mark_absent(ids, start, stop, absent=True)``, ``mark_occluded(...)``, ``mark_fine(...)``,
     ``clear(ids, start, stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there,
@@ -248,20 +248,20 @@ class Session(Editing):
             self._show()
 
     def show_frame(self, frame: int) -> None:
-        """Go along with a person to another frame, which napari is about to draw."""
+        """Go along with a person to another frame."""
         if frame != self.view.frame:
             if self.view.touched:
                 self.pull()
             self.view.frame = frame
             self._stale = True
             if not self.busy:
-                self._show(refresh=False)
+                self._show()
 
     def follow(self, dims: Dims) -> None:
         """Go along with a viewer from now on."""
         self.unfollow()
         self._dims = dims
-        dims.events.current_step.connect(self._on_step, position="first")
+        dims.events.current_step.connect(self._on_step)  # napari's own layers go first in any case
         self._on_step()
 
     def unfollow(self) -> None:
@@ -274,9 +274,9 @@ class Session(Editing):
         if self._dims is not None:
             self.show_frame(layers.current_frame(self.image, self._dims))
 
-    def _show(self, *, refresh: bool = True) -> None:
+    def _show(self) -> None:
         dirty, self._dirty, self._stale = self._dirty, set(), False
-        self.view.update(dirty, refresh=refresh)
+        self.view.update(dirty)
 
     def _on_committed(self, changes: Sequence[Change]) -> None:
         """Have everybody know of an edit, a batch, an undo or a redo."""

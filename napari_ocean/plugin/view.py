@@ -152,11 +152,8 @@ class BoxesView:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def update(self, changed: Collection[Key] = (), *, refresh: bool = True) -> None:
-        """Bring the layer in step with the model and the frame; write `changed` boxes anew.
-
-        Without `refresh` napari shows it when it comes to the frame, which it must be about to do.
-        """
+    def update(self, changed: Collection[Key] = ()) -> None:
+        """Bring the layer in step with the model and the frame; write `changed` boxes anew."""
         self._whole = len(self.tracks) <= WHOLE
         wanted, shown = self._wanted(), {key for key in self.rows if key}
         old = {
@@ -174,8 +171,7 @@ class BoxesView:
             self.remove([row for row in old if row not in moved])
             self._add(sorted(set(new) - set(moved.values())))
             self._select_again([key for key in selected if key])
-        if refresh:
-            self.layer.refresh()
+        self.layer.refresh()
 
     def _wanted(self) -> set[Key]:
         """Boxes that belong into the layer now."""
@@ -227,7 +223,7 @@ class BoxesView:
         if not keys:
             return
         shown = {key: self._box(*key).box_xyxy for key in keys}
-        with self._own_write():
+        with self._own_write(), self.layer.events.data.blocker():  # napari measures all layers anew
             self.layer.add_rectangles(list(self._corners(shown)), edge_color=self._rgba(keys))
         first = len(self.rows)
         self.rows += keys

@@ -17,12 +17,11 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ocean.errors import OceanError, TracksError, VideoError
-from napari_ocean.plugin import layers, preferences
+from napari_ocean.plugin import files, layers, preferences
 from napari_ocean.plugin.choices import Choices
 from napari_ocean.plugin.commands import Commands
 from napari_ocean.plugin.controls import Controls, show_keys
 from napari_ocean.plugin.dashboard import NO_CLIP, Dashboard, whereabouts
-from napari_ocean.plugin.export import ask_path, clip_of
 from napari_ocean.plugin.held import Held
 from napari_ocean.plugin.keys import COMMANDS, Shortcuts
 from napari_ocean.plugin.naming import Naming
@@ -85,7 +84,6 @@ class OceanWidget(QWidget):
         on = self.controls
         on.image.changed.connect(lambda: self._show_image())
         on.color_by.changed.connect(self._on_color_by)
-        on.export.clicked.connect(self._on_export)
         for command in COMMANDS:
             button = getattr(on, command.name, None)
             if button is not None:
@@ -181,9 +179,9 @@ class OceanWidget(QWidget):
     def _show_image(self, added: Any = None) -> None:
         on, image = self.controls, self.image
         usable = image is not None and image.ndim > 2
-        for button in (on.draw, on.backward, on.both, on.forward, on.to_keyframe):
+        tracks = (on.backward, on.both, on.forward, on.to_keyframe)
+        for button in (on.draw, *tracks, on.load, on.export):
             on.allow(button, "" if usable else NO_CLIP)
-        on.export.setEnabled(usable)
         if usable:
             session = self._held.find(image)
             self._choices.offer_parts(image, session, list(self.viewer.layers), added)
@@ -193,11 +191,14 @@ class OceanWidget(QWidget):
         self._show_objects()
         self._count()
 
+    def _clip(self) -> Image:
+        if self.image is None:
+            raise VideoError("There is no image layer; open a video or an image stack first.")
+        return self.image
+
     def _open_session(self) -> Session:
         """Return the session of the chosen image, with its layer in the viewer."""
-        image = self.image
-        if image is None:
-            raise VideoError("There is no image layer; open a video or an image stack first.")
+        image = self._clip()
         session = self._held.find(image)
         if session is None:
             chosen = self.controls.shapes.value
@@ -334,6 +335,8 @@ class OceanWidget(QWidget):
             "pause": self._runner.pause,
             "stop": self._runner.stop,
             "keys": partial(show_keys, self),
+            "load": self.load,
+            "export": self.save,
         }
         if name in ("undo", "redo") and self.running:
             self.tell("Stop the run first.")
@@ -411,28 +414,31 @@ class OceanWidget(QWidget):
             self.controls.show_review()
         self.tell(run.problem or run.summary())
 
-    # -- saving ------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------
 
-    def save(self, path: Path) -> None:
-        """Write all boxes of the chosen video; the ending of the path says how."""
-        from napari_ocean import formats
+    def save(self, path: Path | None = None) -> None:
+        """Write all boxes of the chosen video; the ending of the path, or the person, says how."""
+        path = path or files.ask_path(self, self.image)
+        if path is not None:
+            self._handle(lambda: files.save(self.session, path))
 
+    def load(self, path: Path | None = None) -> None:
+        """Add the objects of an annotation file to those of the chosen video."""
+        path = path or files.ask_file(self, self.image)
+        if path is not None:
+            self._handle(lambda: files.load(path, self._clip(), self._open_session))
+
+    def _handle(self, a_file: Callable[[], files.Told]) -> None:
         self._runner.put_down()
         self.take_over_edits()
-        session = self.session
         try:
-            if session is None or not len(session.tracks):
-                raise TracksError("There are no boxes to save yet; draw one and track it.")
-            formats.write(path, session.tracks, clip_of(session.image))
+            told = a_file()
         except OceanError as error:
-            show_error(str(error))
+            self._fail(error)
             return
-        show_info(f"Saved {len(session.tracks)} boxes to {path}.")
-
-    def _on_export(self) -> None:
-        path = ask_path(self, "boxes" if self.image is None else self.image.name)
-        if path is not None:
-            self.save(path)
+        self._show_objects()
+        (show_warning if told.left_out else show_info)(told.text)
+        self.tell(told.text)
 
     def tell(self, text: str) -> None:
         """Say something in the status line."""

@@ -31,6 +31,7 @@ from napari_ocean.video.stacks import (
     NpyStack,
     TiffStack,
     ZarrStack,
+    image_names,
     natural_key,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "FrameArray",
     "FrameSource",
     "VideoError",
+    "image_names",
     "natural_key",
     "open_video",
     "to_rgb_uint8",

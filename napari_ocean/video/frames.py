@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -37,6 +37,10 @@ class FrameSource(Protocol):
     def name(self) -> str:
         """File or folder name."""
 
+    @property
+    def image_names(self) -> Sequence[str]:
+        """Name of the image file that each frame is; empty where frames are no files."""
+
     def __len__(self) -> int:
         """Count the frames."""
 
@@ -56,13 +60,15 @@ class FrameSource(Protocol):
 class SourceBase(ABC):
     """The part that all sources share: size, index check, closing.
 
-    A subclass sets ``name``, ``height``, ``width``, ``fps`` and ``_length``.
+    A subclass sets ``name``, ``height``, ``width``, ``fps`` and ``_length``, and ``image_names``
+    where each frame is an image file.
     """
 
     name: str
     height: int
     width: int
     fps: float | None = None
+    image_names: Sequence[str] = ()
     _length: int
     _closed = False
 

@@ -234,14 +234,8 @@ class ImageFolder(_Stack):
 
     def __init__(self, path: Path, value_range: ValueRange | None) -> None:
         super().__init__(path.name or str(path), value_range)
-        self._files = sorted(
-            (
-                file
-                for file in path.iterdir()
-                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-            ),
-            key=lambda file: natural_key(file.name),
-        )
+        self.image_names = image_names(path)
+        self._files = [path / name for name in self.image_names]
         if not self._files:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
             raise VideoError(f"The folder {path} holds no images ({endings}).")
@@ -257,9 +251,18 @@ class ImageFolder(_Stack):
         super()._check_size(index, height, width)
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sort key under which numbers inside names count as numbers: ``img2`` before ``img10``."""
-    parts = re.split(r"(\d+)", name.casefold())
+def image_names(folder: Path) -> list[str]:
+    """Names of the images in a folder, in natural order."""
+    names = (file.name for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted((name for name in names if not name.startswith(".")), key=natural_key)
+
+
+def natural_key(name: str, *, fold: bool = True) -> tuple[list[str | int], str]:
+    """Sort key under which numbers inside names count as numbers: ``img2`` before ``img10``.
+
+    Small and capital letters count alike unless `fold` is False.
+    """
+    parts = re.split(r"(\d+)", name.casefold() if fold else name)
     return [int(part) if at % 2 else part for at, part in enumerate(parts)], name
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ocean.annotation import edits
 from napari_ocean.errors import TracksError
-from napari_ocean.tracks import ABSENT, Source, Tracks
+from napari_ocean.tracks import ABSENT, Source, TrackBox, Tracks
 from tests.annotation.scripts import (
     MACHINE,
     N_FRAMES,
@@ -29,6 +30,34 @@ def tracked(*frames: int) -> Tracks:
     for frame in frames:
         tracks.merge(predicted(1, frame))
     return tracks
+
+
+# -- another annotation --
+
+
+def test_what_fits_a_clip_and_what_does_not() -> None:
+    others = tracked(1, 2, 3)
+    others.put(1, 4, ABSENT)
+    others.put(1, 9, ABSENT)
+    cat = others.add_object("cat", color="#abcdef", hidden=True)
+    others.put(cat, 5, TrackBox(np.array([0.0, 0, 10, 10])))
+    others.put(cat, 1, TrackBox(np.array([-9.0, 0, 0, 10])))
+    others.add_object("none")
+    part, left_out = edits.fitting(others, 3, (8, 8))
+    assert left_out == (2, 1)
+    assert (part.object_ids, part.frames(1), part.absent_spans(1)) == ([1, 3], [0, 1, 2], [])
+    assert part.get(1, 2) is others.get(1, 2)
+
+
+def test_another_annotation_comes_in_as_new_objects() -> None:
+    tracks, others = tracked(1), tracked(1, 2)
+    others.set_object(1, color="#abcdef", locked=True)
+    others.put(1, 5, ABSENT)
+    mine = tracks.get(1, 1)
+    assert edits.take_in(tracks, others) == [2]
+    assert tracks.info(2) == others.info(1)
+    assert (tracks.frames(2), tracks.absent_spans(2)) == ([0, 1, 2], [range(5, 6)])
+    assert (tracks.get(1, 1), tracks.frames(1)) == (mine, [0, 1])
 
 
 # -- what the machine may do --

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_ocean import formats
-from napari_ocean.annotation import edits, sidecar
+from napari_ocean.annotation import edits, identity, sidecar
 from napari_ocean.annotation.history import History
-from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Clip, Place, load, locate
+from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.sidecar import SUFFIX, Autosave, Place, load, locate
 from napari_ocean.errors import FormatError
-from napari_ocean.tracks import Tracks
+from napari_ocean.tracks import BoxChange, Change, Tracks
 from tests.annotation.scripts import Act, acts, everything, perform, predicted, start
 from tests.conftest import ROOT
 
@@ -36,7 +38,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def clip_of(video: Path) -> Clip:
-    return Clip(digest=sidecar.digest_file(video), n_frames=9, height=4, width=6)
+    return Clip(digest=identity.digest_file(video), n_frames=9, height=4, width=6)
 
 
 def find(video: Path) -> Place:
@@ -111,6 +113,90 @@ def test_a_line_cut_short_counts_for_nothing(video: Path, cut: int) -> None:
     assert everything(load(autosave.path).tracks) == before
 
 
+# -- going on in the same files --
+
+
+def gone_on(video: Path, changes: Sequence[Change] = ()) -> tuple[Tracks, Autosave]:
+    """The clip of :func:`worked`, resumed, with a first change."""
+    saved = find(video).saved
+    changes = changes or [BoxChange(1, 7, None, saved.tracks.get(1, 5))]
+    saved.tracks.apply(changes)
+    path, place = find(video).path, {"frame": 7}
+    autosave = Autosave(path, clip_of(video), saved.tracks, place, resumed=saved, changes=changes)
+    return saved.tracks, autosave
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_first_edit_after_resuming_writes_one_line(video: Path, closed: bool) -> None:
+    _, first = worked(video)
+    if closed:
+        first.close()
+    before = first.path.read_bytes()
+    tracks, second = gone_on(video)
+    assert first.path.read_bytes() == before
+    assert load(first.path).place == {"frame": 7}
+    assert everything(load(first.path).tracks) == everything(tracks)
+    third = everything(gone_on(video, [BoxChange(1, 3, tracks.get(1, 3), None)])[0])
+    assert everything(load(first.path).tracks) == third
+    with pytest.raises(FormatError, match="another window autosaves this video now"):
+        second.note({})
+    assert first.path.read_bytes() == before
+
+
+@given(
+    before=st.lists(acts(), max_size=8), after=st.lists(acts(), max_size=8), cut=st.integers(0, 30)
+)
+def test_going_on_after_a_kill_leaves_the_same_as_beginning_anew(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Act], after: list[Act], cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("save") / f"a{SUFFIX}"
+    tracks = start()
+    History(tracks, committed=Autosave(path, CLIP, tracks).append)
+    for act in before:
+        perform(tracks, act)
+    journal = path.with_suffix(".journal")
+    head, lines = journal.read_bytes().split(b"\n", 1)
+    journal.write_bytes(head + b"\n" + lines[: len(lines) - cut])
+    saved = load(path)
+    kept: list[Autosave] = []
+
+    def keep(changes: Sequence[Change]) -> None:
+        if kept:
+            kept[0].append(changes)
+        else:
+            kept.append(Autosave(path, CLIP, saved.tracks, resumed=saved, changes=changes))
+
+    History(saved.tracks, committed=keep)
+    for act in after:
+        perform(saved.tracks, act)
+        assert everything(load(path).tracks) == everything(saved.tracks)
+
+
+def test_what_somebody_else_has_written_to_is_begun_anew(video: Path) -> None:
+    _, first = worked(video)
+    saved = find(video).saved
+    first.note({"frame": 6})
+    change = BoxChange(1, 3, saved.tracks.get(1, 3), None)
+    saved.tracks.apply([change])
+    Autosave(first.path, clip_of(video), saved.tracks, resumed=saved, changes=[change])
+    assert load(first.path).files.token != saved.files.token
+    assert everything(load(first.path).tracks) == everything(saved.tracks)
+    with pytest.raises(FormatError, match="another window"):
+        first.note({})
+
+
+def test_resuming_a_large_annotation_costs_no_writing_of_it(tmp_path: Path) -> None:
+    path, tracks = tmp_path / f"a{SUFFIX}", start()
+    for frame in range(10, 5000):
+        tracks.draw(1, frame, BOX)
+    Autosave(path, CLIP, tracks).close()
+    saved = load(path)
+    saved.tracks.draw(1, 3, BOX)
+    changes = [BoxChange(1, 3, None, saved.tracks.get(1, 3))]
+    Autosave(path, CLIP, saved.tracks, saved.place, resumed=saved, changes=changes)
+    assert path.with_suffix(".journal").stat().st_size < 500 < path.stat().st_size
+
+
 # -- kill -9 --
 
 WORK = """
@@ -118,18 +204,20 @@ import sys
 from pathlib import Path
 import numpy as np
 from napari_ocean.annotation.history import History
-from napari_ocean.annotation.sidecar import Autosave, Clip
+from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.sidecar import Autosave, load
 from napari_ocean.tracks import ObjectPrediction, State, Tracks
 
 clip = Clip(digest="ab" * 32, n_frames=300, height=480, width=640)
 tracks = Tracks()
 tracks.add_object()
 for batch in range(10**6):
-    if batch % 40 == 0:  # now and then a window is closed and another opened
-        if batch:
+    if batch % 40 == 0:  # now and then a window is closed, another opened, or one resumed
+        if batch % 80:
             autosave.close()
-        tracks = tracks.copy()
-        autosave = Autosave(Path(sys.argv[1]), clip, tracks)
+        saved = load(Path(sys.argv[1])) if batch % 80 else None
+        tracks = saved.tracks if saved else tracks.copy()
+        autosave = Autosave(Path(sys.argv[1]), clip, tracks, resumed=saved)
         history = History(tracks, committed=autosave.append)
     with history.step("Track", key="run"):
         for frame in range(10 * batch, 10 * batch + 10):
@@ -182,41 +270,6 @@ def test_another_clip_of_the_same_name_is_told_and_the_old_boxes_are_kept(video:
     Autosave(found.path, clip_of(video), Tracks()).close()
     assert autosave.path.read_bytes() == before
     assert find(video).saved.tracks.object_ids == []
-
-
-def test_how_clips_differ_is_said() -> None:
-    longer = Clip(digest="cd" * 32, n_frames=301, height=480, width=640)
-    assert CLIP.difference(CLIP) is None
-    assert CLIP.difference(longer) == (
-        "it was made for a video of 301 frames of 640 x 480, this one has 300 frames of 640 x 480"
-    )
-
-
-def test_what_a_digest_looks_at(tmp_path: Path) -> None:
-    big = bytearray(5 * 2**20)
-    seen = set()
-    for place in (0, len(big) // 2, len(big) - 1, None):
-        changed = bytearray(big)
-        if place is not None:
-            changed[place] = 1
-        (tmp_path / "big").write_bytes(changed)
-        seen.add(sidecar.digest_file(tmp_path / "big"))
-    assert len(seen) == 4
-    images = tmp_path / "images"
-    images.mkdir()
-    for k in range(3):
-        (images / f"{k}.png").write_bytes(b"x" * k)
-    before = sidecar.digest_file(images)
-    (images / "boxes.csv").write_text("an export")
-    images.rename(tmp_path / "renamed")
-    assert sidecar.digest_file(tmp_path / "renamed") == before
-    (tmp_path / "renamed" / "3.png").write_bytes(b"one more")
-    assert sidecar.digest_file(tmp_path / "renamed") != before
-    with pytest.raises(FormatError, match="cannot be read"):
-        sidecar.digest_file(tmp_path / "none" / "a.mp4")
-    frame = np.arange(12).reshape(3, 4)
-    digests = {sidecar.digest_pixels(of) for of in (frame, frame.T, frame + 1, frame.astype("u1"))}
-    assert len(digests) == 4
 
 
 # -- where it lies --

@@ -15,12 +15,21 @@ import cv2
 from napari_ocean.evaluation import provenance
 
 NAMES = ("stages", "scale", "startup", "peers", "memory")
-"""Run when none is named; ``gpu`` is run by name only."""
+"""Run when none is named."""
+
+BY_NAME = ("gpu", "annotation", "layer", "gui")
+"""Run by name only: they need a GPU, or are about the window, of which the last two need a display
+(``xvfb-run -a``)."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}, gpu")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"{', '.join(NAMES)}, or by name only {', '.join(BY_NAME)}",
+    )
     parser.add_argument("--model", help="preset or weights file (default: lite; of gpu: both)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=50, help="repetitions of a timing")
@@ -31,8 +40,9 @@ def main() -> int:
     args.presets = [args.model] if args.model else ["ocean", "lite"]
     args.model = args.model or "lite"
     names = args.names or NAMES
-    if unknown := set(names) - {*NAMES, "gpu"}:
-        parser.error(f"no program {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}, gpu")
+    known = (*NAMES, *BY_NAME)
+    if unknown := set(names) - set(known):
+        parser.error(f"no program {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if len(names) == 1:
         importlib.import_module(f"tests.benchmarks.{names[0]}").run(args)
         return 0

@@ -1,6 +1,6 @@
 """How long the window is deaf while it tracks: gaps between beats of Qt's event loop, in ms.
 
-Run it with ``xvfb-run -a python -m tests.benchmarks.gui``. The bar is 100 ms for the longest gap.
+Run it with ``xvfb-run -a python -m tests.benchmarks gui``. The bar is 100 ms for the longest gap.
 The demo clip is tracked in a real window, followed or not, and with a large annotation beside it.
 A beat is due every few milliseconds; a second thread looks at what the window's own is busy with
 when one is late, and the program prints the deepest of those places in the plugin and of all.
@@ -9,6 +9,7 @@ Under Xvfb the CPU draws, which a graphics card does elsewhere; the tracker has 
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
@@ -131,7 +132,8 @@ def wait(until: Callable[[], bool]) -> None:
         QTest.qWait(5)
 
 
-def main() -> None:
+def run(args: argparse.Namespace) -> None:
+    """Print the two tables."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         recovery.user_folder = lambda: Path(folder)
@@ -156,7 +158,3 @@ def main() -> None:
         ["in the plugin > at all", "times seen"],
         reasons.most_common(12),
     )
-
-
-if __name__ == "__main__":
-    main()

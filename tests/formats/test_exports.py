@@ -6,6 +6,7 @@ import io
 import json as stdlib_json
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -302,6 +303,33 @@ def test_a_label_that_xml_cannot_hold(module: Any) -> None:
     tracks.rename(1, "a\x00b")
     with pytest.raises(FormatError, match=r"XML cannot hold the name 'a\\x00b'; change it"):
         module.dumps(tracks, CLIP)
+
+
+# -- names of images -------------------------------------------------------------------------------
+
+
+FOLDER = replace(CLIP, images=tuple(f"shot {k}.PNG" for k in range(CLIP.length)))
+
+
+def test_images_that_are_files_keep_their_names() -> None:
+    tracks = two_objects()
+    images = stdlib_json.loads(coco.dumps(tracks, FOLDER))["images"]
+    assert [of["file_name"] for of in images] == list(FOLDER.images)
+    labels = unpacked(yolo.dumps(tracks, FOLDER))
+    assert list(labels) == [*(f"labels/shot {k}.txt" for k in (0, 1, 3)), "classes.txt"]
+    documents = unpacked(voc.dumps(tracks, FOLDER))
+    assert list(documents) == [f"Annotations/shot {k}.xml" for k in (0, 1, 3)]
+    first = ElementTree.fromstring(documents["Annotations/shot 0.xml"])
+    assert first.findtext("filename") == "shot 0.PNG"
+    assert_same(coco.loads(coco.dumps(tracks, FOLDER)), coco.loads(coco.dumps(tracks, CLIP)))
+
+
+def test_labels_of_two_images_never_share_a_name(tmp_path: Path) -> None:
+    clip = replace(CLIP, images=("a.jpg", "a.png", *FOLDER.images[2:]))
+    for ending in (".yolo.zip", ".voc.zip"):
+        with pytest.raises(FormatError, match=r"labels of a\.jpg and a\.png would have one name"):
+            formats.check(tmp_path / f"boxes{ending}", two_objects(), clip)
+    formats.check(tmp_path / "boxes.coco.json", two_objects(), clip)
 
 
 # -- YOLO and Pascal VOC ---------------------------------------------------------------------------

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QTreeWidgetItem
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QComboBox, QTreeWidgetItem
 
 from napari_ocean.annotation.review import Flag, Mark, Sign
-from napari_ocean.plugin import objects, strip
+from napari_ocean.plugin import elided, objects, strip
+from napari_ocean.plugin.elided import Elided
 from napari_ocean.plugin.objects import ObjectsPanel
 from napari_ocean.plugin.review_panel import SHOWN, ReviewPanel
 from napari_ocean.plugin.reviewing import Summary
@@ -270,3 +273,43 @@ def test_a_long_queue_is_cut(queue: ReviewPanel) -> None:
 def test_the_legend_names_every_colour_but_nothing() -> None:
     for mark in Mark:
         assert (COLORS[mark][3:] in strip.legend()) is (mark is not Mark.NOTHING)
+
+
+# -- long names --
+
+
+@pytest.fixture
+def combo(qtbot: Any) -> QComboBox:
+    combo = QComboBox()
+    qtbot.addWidget(combo)
+    combo.addItems(["short", "a name that begins like others and differs at its very end 1"])
+    combo.resize(150, combo.sizeHint().height())
+    combo.setToolTip("What it is for.")
+    return combo
+
+
+def test_a_long_name_loses_its_middle_and_a_short_one_nothing(combo: QComboBox) -> None:
+    shown = Elided(combo)
+    assert shown.text == "short"
+    combo.setCurrentIndex(1)
+    assert re.fullmatch("a name.*….*end 1", shown.text)
+    combo.resize(1000, combo.height())
+    assert shown.text == combo.currentText()
+
+
+def test_the_tip_and_the_list_show_the_whole_name(
+    combo: QComboBox, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tips: list[str] = []
+    monkeypatch.setattr(elided.QToolTip, "showText", lambda at, text, of: tips.append(text))
+    Elided(combo)
+    combo.show()
+    qtbot.waitExposed(combo)
+    assert not combo.grab().isNull()
+    event = QHelpEvent(QEvent.Type.ToolTip, QPoint(5, 5), QPoint(5, 5))
+    combo.setCurrentIndex(1)
+    QApplication.sendEvent(combo, event)
+    assert tips == [f"{combo.currentText()}\n\nWhat it is for."]
+    qtbot.mousePress(combo, Qt.MouseButton.LeftButton)
+    assert combo.view().width() > combo.width()
+    combo.hidePopup()

@@ -76,6 +76,22 @@ def test_all_is_there_again_after_closing(tmp_path: Path) -> None:
     assert len(last.tracks) == len(first.tracks) + 1
 
 
+def test_the_first_edit_after_resuming_leaves_the_large_file_alone(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    work(first)
+    first.close()
+    again = opened(tmp_path)
+    again.resume()
+    (path,) = tmp_path.iterdir()
+    before = path.read_bytes()
+    draw(again, 20, box(30))
+    again.rename(2, "bird")
+    assert path.read_bytes() == before
+    killed = opened(tmp_path)
+    killed.resume()
+    assert rows(killed) == rows(again)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

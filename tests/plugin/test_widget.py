@@ -15,7 +15,7 @@ from qtpy.QtCore import QThreadPool
 
 from napari_ocean import boxes, formats
 from napari_ocean.demo import DemoClip
-from napari_ocean.plugin import demo, export, layers
+from napari_ocean.plugin import demo, files, layers
 from napari_ocean.plugin.widget import OceanWidget
 from tests.plugin.conftest import N_FRAMES, Desk, drag, mouse
 
@@ -493,7 +493,7 @@ def test_the_save_dialog_lists_every_format(
         offered.extend(args[-1].split(";;"))
         return "", ""
 
-    monkeypatch.setattr(export.QFileDialog, "getSaveFileName", ask)
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", ask)
     desk.draw(3)
     desk.press("export")
     assert [kind.rpartition("(*")[2].rstrip(")") for kind in offered] == list(formats.kinds())
@@ -514,7 +514,7 @@ def test_a_file_name_gets_the_ending_of_the_chosen_kind(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, kind: str, saved: str
 ) -> None:
     monkeypatch.setattr(
-        export.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), kind)
+        files.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / typed), kind)
     )
     desk.draw(3)
     desk.press("export")
@@ -528,13 +528,13 @@ def test_a_completed_file_name_replaces_nothing_silently(
 ) -> None:
     (tmp_path / "boxes.csv").write_text("old")
     chosen = (str(tmp_path / "boxes"), "Table (*.csv)")
-    monkeypatch.setattr(export.QFileDialog, "getSaveFileName", lambda *_: chosen)
-    button = getattr(export.QMessageBox.StandardButton, answer)
-    monkeypatch.setattr(export.QMessageBox, "question", lambda *_: button)
-    parent = export.QWidget()
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *_: chosen)
+    button = getattr(files.QMessageBox.StandardButton, answer)
+    monkeypatch.setattr(files.QMessageBox, "question", lambda *_: button)
+    parent = files.QWidget()
     qtbot.addWidget(parent)
     want = tmp_path / "boxes.csv" if answer == "Yes" else None
-    assert export.ask_path(parent, "clip.csv") == want
+    assert files.ask_path(parent, None) == want
 
 
 def test_every_control_has_a_name_and_a_tool_tip(desk: Desk) -> None:

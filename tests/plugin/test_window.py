@@ -143,6 +143,18 @@ def test_the_layer_goes_with_a_viewer() -> None:
     assert session.view.rows == [(1, 12), (2, 12)]
 
 
+def test_napari_is_told_to_draw_what_the_layer_holds_on_each_frame() -> None:
+    viewer = ViewerModel()
+    session = Session(viewer.add_layer(Image(np.zeros((N_FRAMES, 60, 80)))), left=Left(large(), {}))
+    session.follow(viewer.dims)
+    viewer.add_layer(session.layer)
+    drawn: list[list[int]] = []
+    session.layer.events.set_data.connect(lambda: drawn.append(list(session.layer._view_indices)))
+    for frame in (12, 13, 40):
+        viewer.dims.set_current_step(0, frame)
+        assert drawn[-1] == [0, 1]
+
+
 def test_the_whole_annotation_outlives_a_session(image: Image) -> None:
     first = sessions.join(image)
     first.resume()

@@ -1,0 +1,159 @@
+"""Boxes to files and back: the file dialogs, the ending that people leave out, what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sized
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from napari.layers import Image
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from napari_ocean import formats
+from napari_ocean.annotation import edits
+from napari_ocean.annotation.edits import LeftOut
+from napari_ocean.errors import TracksError
+from napari_ocean.plugin import layers
+from napari_ocean.plugin.saving import path_of
+from napari_ocean.plugin.session import Session
+from napari_ocean.video import FrameArray, image_names, natural_key
+
+
+class Told(NamedTuple):
+    """What a person is told: what was done, and what could not be."""
+
+    done: str
+    left_out: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it, the unexpected first: napari cuts long texts."""
+        return f"{self.left_out} {self.done}".strip()
+
+
+def ask_path(parent: QWidget, image: Image | None) -> Path | None:
+    """Ask for a file name; one without a known ending gets that of the chosen kind.
+
+    So does one whose ending is only the end of it: ``boxes.json`` becomes ``boxes.coco.json``
+    where COCO was chosen.
+
+    Parameters
+    ----------
+    parent : QWidget
+    image : napari.layers.Image or None
+        The clip, whose name is proposed.
+
+    Returns
+    -------
+    Path or None
+        None when the person has thought better of it.
+    """
+    endings = list(formats.kinds())
+    offered = ";;".join(
+        f"{title[0].upper()}{title[1:]} (*{ending})" for ending, title in formats.kinds().items()
+    )
+    name = "boxes" if image is None else image.name
+    typed, kind = QFileDialog.getSaveFileName(parent, "Save boxes", name, offered)
+    if not typed:
+        return None
+    path = Path(typed)
+    chosen = next((ending for ending in endings if f"(*{ending})" in kind), endings[0])
+    known = formats.suffix_of(path)
+    if known is not None and (known == chosen or not chosen.endswith(known)):
+        return path  # the dialog has asked already whether to replace it
+    path = path.with_name(path.name[: -len(known)] + chosen if known else path.name + chosen)
+    if path.exists():
+        question = f"{path.name} exists already. Replace it?"
+        answer = QMessageBox.question(parent, "Save boxes", question)
+        if answer != QMessageBox.StandardButton.Yes:
+            return None
+    return path
+
+
+def ask_file(parent: QWidget, image: Image | None) -> Path | None:
+    """Ask for an annotation file, beside the clip at first; None for none."""
+    clip = None if image is None else path_of(image)
+    folder = "" if clip is None else str(clip.parent)
+    offered = f"Boxes ({' '.join(f'*{ending}' for ending in formats.endings())});;All files (*)"
+    chosen, _ = QFileDialog.getOpenFileName(parent, "Open boxes", folder, offered)
+    return Path(chosen) if chosen else None
+
+
+def save(session: Session | None, path: Path) -> Told:
+    """Write all boxes and say so; the ending of the path says how.
+
+    Raises
+    ------
+    OceanError
+        If there are none, or they cannot be written.
+    """
+    if session is None or not len(session.tracks):
+        raise TracksError("There are no boxes to save yet; draw one and track it.")
+    formats.write(path, session.tracks, clip_of(session.image))
+    return Told(f"Saved {_counted(session.tracks, 'box', 'es')} to {path}.")
+
+
+def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
+    """Add the objects of a file to those of a clip, as far as they fit, and say so.
+
+    The session is opened when it is known that there is something to add.
+
+    Raises
+    ------
+    OceanError
+        If the file cannot be read, or nothing in it fits the clip; nothing is changed.
+    """
+    n_frames, (height, width) = layers.n_frames(image), layers.frame_hw(image)
+    others = formats.read(path)
+    part, left_out = edits.fitting(others, n_frames, (height, width))
+    if not others.object_ids:
+        raise TracksError(f"There are no boxes in {path.name}.")
+    if not part.object_ids:
+        raise TracksError(
+            f"No box in {path.name} lies in this clip, which has {n_frames} frames of {width} x "
+            f"{height} px; is the file another clip's?"
+        )
+    open_session().take_in(part, f"Open {path.name}")
+    added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
+    return Told(f"Added {added} from {path.name}.", _told(left_out, path, n_frames))
+
+
+def _counted(things: Sized, word: str, more: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else more}"
+
+
+def _told(left_out: LeftOut, path: Path, n_frames: int) -> str:
+    """Say what was left out, if anything was."""
+    if not any(left_out):
+        return ""
+    after, outside = f"after the last frame ({n_frames - 1})", "outside the picture"
+    of = zip(left_out, (after, outside), strict=True)
+    counted = ", ".join(f"{n} {where}" for n, where in of if n)
+    return f"Boxes of {path.name} that do not fit this clip were left out: {counted}."
+
+
+def clip_of(image: Image) -> formats.Clip:
+    """Tell formats what they have to know of an image layer's clip."""
+    height, width = layers.frame_hw(image)
+    return formats.Clip(
+        name=image.name,
+        width=width,
+        height=height,
+        length=layers.n_frames(image),
+        images=_image_names(image),
+    )
+
+
+def _image_names(image: Image) -> tuple[str, ...]:
+    """Names of the files that a layer's frames are; none where that is not certain.
+
+    napari reads all files of a folder, and puts capitals before small letters.
+    """
+    if isinstance(image.data, FrameArray):
+        return tuple(image.data.source.image_names)
+    folder = path_of(image)
+    names = image_names(folder) if folder is not None and folder.is_dir() else []
+    if len(names) != layers.n_frames(image):
+        return ()
+    return tuple(sorted(names, key=partial(natural_key, fold=False)))
