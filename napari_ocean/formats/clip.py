@@ -44,12 +44,14 @@ class Clip:
     @classmethod
     def of(cls, video: FrameSource) -> Clip:
         """Take it from an open video."""
+        from napari_ocean.video import files_of  # who has one has loaded the decoders
+
         return cls(
             name=video.name,
             width=video.width,
             height=video.height,
             length=len(video),
-            images=tuple(video.image_names),
+            images=files_of(video),
         )
 
 

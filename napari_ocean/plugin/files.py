@@ -17,7 +17,7 @@ from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
 from napari_ocean.plugin.session import Session
-from napari_ocean.video import FrameArray, image_names, natural_key
+from napari_ocean.video import FrameArray, files_of, image_names, natural_key
 
 
 class Told(NamedTuple):
@@ -151,7 +151,7 @@ def _image_names(image: Image) -> tuple[str, ...]:
     napari reads all files of a folder, and puts capitals before small letters.
     """
     if isinstance(image.data, FrameArray):
-        return tuple(image.data.source.image_names)
+        return files_of(image.data.source)
     folder = path_of(image)
     names = image_names(folder) if folder is not None and folder.is_dir() else []
     if len(names) != layers.n_frames(image):

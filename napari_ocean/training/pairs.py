@@ -60,9 +60,10 @@ class PairSettings:
     """Of the strangers, pasted or sought in vain, those of the target's kind if there are any."""
     background_share: float = 0.7
     """Search crops reaching past the photo that show another photo there, not a flat colour."""
-    part_share: float = 0.15
+    part_share: float = 0.0
     """Pairs of one photo whose target is a part of an object, as a face is of a person: the box
-    has to end where the template's does, not where the object does."""
+    has to end where the template's does, not where the object does. What it is worth stands in
+    ``docs/models.md``."""
     transplant_share: float = 0.3
     """Search crops with the target on another photo: two views of one photo share their
     surroundings, and a network that matches those loses a target that moves on."""

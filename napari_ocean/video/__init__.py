@@ -22,6 +22,7 @@ from napari_ocean.video.frames import (
     FrameSource,
     ValueRange,
     check_value_range,
+    files_of,
     to_rgb_uint8,
 )
 from napari_ocean.video.stacks import (
@@ -41,6 +42,7 @@ __all__ = [
     "FrameArray",
     "FrameSource",
     "VideoError",
+    "files_of",
     "image_names",
     "natural_key",
     "open_video",

@@ -37,10 +37,6 @@ class FrameSource(Protocol):
     def name(self) -> str:
         """File or folder name."""
 
-    @property
-    def image_names(self) -> Sequence[str]:
-        """Name of the image file that each frame is; empty where frames are no files."""
-
     def __len__(self) -> int:
         """Count the frames."""
 
@@ -55,6 +51,11 @@ class FrameSource(Protocol):
 
     def __exit__(self, *exception: object) -> None:
         """Close the source."""
+
+
+def files_of(source: FrameSource) -> tuple[str, ...]:
+    """Name of the image file that each frame is; empty where frames are no files."""
+    return tuple(getattr(source, "image_names", ()))  # sources of other people need not tell
 
 
 class SourceBase(ABC):
