@@ -219,6 +219,7 @@ def test_boxes_that_cannot_be_targets(
         ["track", "a.mp4", "--box", "1,2,3"],
         ["track", "a.mp4", "--box", "1,2,3,x"],
         ["track", "a.mp4", "--box", "1,2,9,9", "--both", "--backward"],
+        ["track", "a.mp4", "--box", "1,2,9,9", "--boxes", "a.json"],
     ],
     ids=str,
 )
@@ -226,6 +227,63 @@ def test_wrong_usage_exits_with_2(args: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit, match="2"):
         main(args)
     assert "usage: napari-ocean" in capsys.readouterr().err
+
+
+def drawn_by_day(clip: DemoClip) -> Tracks:
+    """Two objects that begin on frames of their own, one of them corrected later."""
+    tracks = Tracks()
+    for object_id, frames in ((3, (4, 12)), (7, (9,))):
+        tracks.add_object("bug", object_id)
+        for frame in frames:
+            tracks.draw(object_id, frame, clip.truth_xyxy[frame])
+    return tracks
+
+
+@pytest.mark.parametrize(
+    ("way", "spans"),
+    [
+        ([], {3: range(4, LENGTH), 7: range(9, LENGTH)}),
+        (["--backward"], {3: range(13), 7: range(10)}),
+        (["--both", "--start", 2], {3: range(2, LENGTH), 7: range(2, LENGTH)}),
+    ],
+    ids=str,
+)
+def test_every_object_of_a_file_from_its_own_boxes(
+    stack: Path,
+    clip: DemoClip,
+    way: list[object],
+    spans: dict[int, range],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    no.write("day.json", drawn_by_day(clip))
+    run("track", stack, "--boxes", "day.json", "--out", "night.json", *way)
+    tracks = no.read("night.json")
+    assert {k: tracks.frames(k) for k in tracks.object_ids} == {
+        k: list(frames) for k, frames in spans.items()
+    }
+    assert tracks.drawn_frames(3) == [4, 12]
+    for object_id, frame in ((3, 12), (7, 9)):
+        np.testing.assert_allclose(tracks.get(object_id, frame).box_xyxy, clip.truth_xyxy[frame])
+    n = sum(map(len, spans.values())) - 3
+    assert f"Tracked {n} of {n} boxes" in capsys.readouterr().out
+
+
+def test_what_of_a_file_does_not_fit_is_said(
+    stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = drawn_by_day(clip)
+    tracks.draw(7, LENGTH + 5, clip.truth_xyxy[0])
+    no.write("day.json", tracks)
+    run("track", stack, "--boxes", "day.json", "--stop", 12)
+    told = f"left out: 1 after the last frame ({LENGTH - 1})."
+    assert told in capsys.readouterr().err
+    run("track", stack, "--boxes", "day.json", "--label", "fly", code=1)
+    assert "--frame and --label go with --box" in capsys.readouterr().err
+    run("track", stack, "--boxes", "day.json", "--start", 13, "--force", code=1)
+    assert "lies outside the frames to track" in capsys.readouterr().err
+    no.write("empty.json", Tracks())
+    run("track", stack, "--boxes", "empty.json", code=1)
+    assert "No drawn box of empty.json lies in this video" in capsys.readouterr().err
 
 
 def test_a_walk_without_frames_is_an_error(

@@ -49,6 +49,16 @@ def fitting(others: Tracks, n_frames: int, frame_hw: tuple[int, int]) -> tuple[T
     return part, LeftOut(late, outside)
 
 
+def told(left_out: LeftOut, name: str, n_frames: int) -> str:
+    """Say what of a file was left out, if anything was."""
+    if not any(left_out):
+        return ""
+    after, outside = f"after the last frame ({n_frames - 1})", "outside the picture"
+    of = zip(left_out, (after, outside), strict=True)
+    counted = ", ".join(f"{n} {where}" for n, where in of if n)
+    return f"Boxes of {name} that do not fit this clip were left out: {counted}."
+
+
 def take_in(tracks: Tracks, others: Tracks) -> list[int]:
     """Add all objects of another annotation as new ones, and return their ids here."""
     ids = []

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_ocean import formats
 from napari_ocean.annotation import edits
-from napari_ocean.annotation.edits import LeftOut
 from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
@@ -116,21 +115,11 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
         )
     open_session().take_in(part, f"Open {path.name}")
     added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
-    return Told(f"Added {added} from {path.name}.", _told(left_out, path, n_frames))
+    return Told(f"Added {added} from {path.name}.", edits.told(left_out, path.name, n_frames))
 
 
 def _counted(things: Sized, word: str, more: str) -> str:
     return f"{len(things)} {word}{'' if len(things) == 1 else more}"
-
-
-def _told(left_out: LeftOut, path: Path, n_frames: int) -> str:
-    """Say what was left out, if anything was."""
-    if not any(left_out):
-        return ""
-    after, outside = f"after the last frame ({n_frames - 1})", "outside the picture"
-    of = zip(left_out, (after, outside), strict=True)
-    counted = ", ".join(f"{n} {where}" for n, where in of if n)
-    return f"Boxes of {path.name} that do not fit this clip were left out: {counted}."
 
 
 def clip_of(image: Image) -> formats.Clip:
