@@ -29,8 +29,9 @@ def whereabouts(image: Image | None, of: Session | None) -> str:
     if of is None or not len(of.tracks):
         return HINT
     text = f"Objects: {len(of.object_ids)} · boxes: {len(of.tracks)}."
-    waiting = of.pending.frames(reverse=False)
-    return f"{text} Press T to track what you drew." if waiting else text
+    if of.pending.frames(reverse=False):
+        text += " Press T to track what you drew."
+    return f"{text} Not autosaved: {of.unsaved}" if of.unsaved else text
 
 
 class Dashboard:

@@ -7,7 +7,8 @@ then is set aside under another name, never overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from napari.layers import Image
 from napari_ocean.annotation import identity, sidecar
 from napari_ocean.annotation.identity import Clip
 from napari_ocean.annotation.sidecar import Autosave, Place
+from napari_ocean.errors import FormatError
 from napari_ocean.plugin import layers
 from napari_ocean.tracks import Change, Tracks
 
@@ -35,11 +37,14 @@ class Saving:
         Whether changes are saved; a person may switch it off.
     place : Place or None
         Where the autosave lies or shall lie; None before :meth:`find`.
+    problem : str
+        Why the last change was not saved, in a sentence; empty if it was.
     """
 
     def __init__(self, image: Image) -> None:
         self.on = True
         self.place: Place | None = None
+        self.problem = ""
         self._image = image
         self._clip: Clip | None = None
         self._autosave: Autosave | None = None
@@ -48,7 +53,8 @@ class Saving:
     def find(self, user_folder: Path) -> Place:
         """Look for the autosave of the clip; it raises a ``FormatError`` if the clip is gone."""
         path = path_of(self._image)
-        self._clip = clip_of(self._image)
+        with self._failing_aloud():
+            self._clip = clip_of(self._image)
         self.place = sidecar.locate(path, self._clip, user_folder)
         return self.place
 
@@ -73,15 +79,17 @@ class Saving:
         """Keep some changes just made to `tracks`, and where the person is."""
         if not self.on or self.place is None or self._clip is None:
             return
-        if self._autosave is None:
-            self.decline()
-            self._autosave = Autosave(
-                self.place.path, self._clip, tracks, where, resumed=self._resumed, changes=changes
-            )
-            self._resumed = None
-        else:
-            self._autosave.append(changes)
-            self._autosave.note(where)
+        with self._failing_aloud():
+            if self._autosave is None:
+                self.decline()
+                place, resumed = self.place.path, self._resumed
+                self._autosave = Autosave(
+                    place, self._clip, tracks, where, resumed=resumed, changes=changes
+                )
+                self._resumed = None
+            else:
+                self._autosave.append(changes)
+                self._autosave.note(where)
 
     def note(self, where: dict[str, Any]) -> None:
         """Keep where the person is, if anything is saved at all."""
@@ -93,6 +101,16 @@ class Saving:
         autosave, self._autosave = self._autosave, None
         if autosave is not None and self.on:
             autosave.close()
+
+    @contextmanager
+    def _failing_aloud(self) -> Iterator[None]:
+        """Remember what goes wrong until something goes well."""
+        try:
+            yield
+        except FormatError as error:
+            self.problem = str(error)
+            raise
+        self.problem = ""
 
 
 def path_of(image: Image) -> Path | None:

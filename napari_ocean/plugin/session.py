@@ -389,6 +389,11 @@ class Session(Editing):
     def saving(self, on: bool) -> None:
         self._saving.on = on
 
+    @property
+    def unsaved(self) -> str:
+        """Why changes are not autosaved, in a sentence; empty if they are."""
+        return self._saving.problem if self.saving else "it is switched off in Preferences."
+
     def where(self) -> dict[str, Any]:
         """Where the person is, as it is saved."""
         return {"frame": self.frame, "label": self.next_label}

@@ -14,6 +14,7 @@ from napari.layers import Image
 from napari.layers._source import layer_source
 from numpy.testing import assert_allclose
 
+from napari_ocean.plugin.dashboard import whereabouts
 from napari_ocean.plugin.saving import path_of
 from napari_ocean.plugin.session import Session
 from tests.plugin.hands import assert_in_step, box, change, draw, track
@@ -153,6 +154,22 @@ def test_a_place_that_cannot_be_written_costs_no_work(tmp_path: Path) -> None:
     (problem,) = draw(session, 0, box(10)) + draw(session, 1, box(10))
     assert len(session.tracks) == 2
     assert "Save your boxes by hand" in problem
+
+
+def test_what_is_not_saved_is_said_as_long_as_it_is_not(tmp_path: Path) -> None:
+    """A full disk is told once; the line that is always there goes on telling."""
+    place = tmp_path / "later"
+    place.write_text("no folder")
+    session = opened(place)
+    draw(session, 0, box(10))
+    session.note()
+    assert "Not autosaved: " in whereabouts(session.image, session)
+    assert "Save your boxes by hand" in whereabouts(session.image, session)
+    place.unlink()
+    draw(session, 1, box(10))
+    assert whereabouts(session.image, session).endswith("Press T to track what you drew.")
+    session.saving = False
+    assert "switched off" in whereabouts(session.image, session)
 
 
 def test_a_clip_from_a_file_is_saved_beside_it(tmp_path: Path) -> None:
