@@ -16,7 +16,7 @@ from secrets import token_hex
 from typing import Protocol
 
 from napari_ocean.errors import FormatError
-from napari_ocean.formats import coco, csv, cvat, json, mot, otb, voc, yolo
+from napari_ocean.formats import coco, csv, cvat, json, mot, otb, via, voc, yolo
 from napari_ocean.formats.clip import Clip
 from napari_ocean.tracks import Tracks
 
@@ -53,7 +53,7 @@ class _Readable(_Format, Protocol):
 
 
 _ALL_PLAIN: tuple[_Plain, ...] = (csv, json, otb, mot)
-_ALL_OF_CLIP: tuple[_OfClip, ...] = (coco, cvat, yolo, voc)
+_ALL_OF_CLIP: tuple[_OfClip, ...] = (coco, cvat, yolo, voc, via)
 _ALL_READABLE: tuple[_Readable, ...] = (csv, json, otb, mot, coco, cvat)
 
 _PLAIN = {of.SUFFIX: of for of in _ALL_PLAIN}
@@ -157,7 +157,7 @@ def write(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None
     tracks : Tracks
         What to write.
     clip : Clip, optional
-        The video; COCO, CVAT, YOLO and Pascal VOC need it.
+        The video; COCO, CVAT, YOLO, Pascal VOC and VIA need it.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def _reader(path: Path) -> _Readable:
     if path.suffix.lower() == ".xml":
         return cvat
     if suffix is not None:
-        raise FormatError(f"{path}: {suffix} holds no tracks and is only written, not read.")
+        raise FormatError(f"{path}: {suffix} is only written, not read.")
     raise _unknown(path, readable())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json as stdlib_json
 import math
@@ -18,12 +19,12 @@ from hypothesis import strategies as st
 
 from napari_ocean import formats
 from napari_ocean.errors import FormatError
-from napari_ocean.formats import Clip, coco, cvat, json, mot, otb, voc, yolo
+from napari_ocean.formats import Clip, coco, cvat, json, mot, otb, via, voc, yolo
 from napari_ocean.tracks import ABSENT, Source, State, TrackBox, Tracks
 from tests.formats.test_formats import assert_same, track_boxes
 
 CLIP = Clip(name="clip.mp4", width=200, height=100, length=30)
-OF_CLIP = [".coco.json", ".cvat.xml", ".yolo.zip", ".voc.zip"]
+OF_CLIP = [".coco.json", ".cvat.xml", ".yolo.zip", ".voc.zip", ".via.csv"]
 
 xml_labels = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=8
@@ -396,6 +397,35 @@ def test_voc_pixels_lie_in_the_frame(tracks: Tracks) -> None:
             assert 1 <= ymin <= ymax <= CLIP.height
 
 
+# -- VIA -------------------------------------------------------------------------------------------
+
+
+def test_via_known_values() -> None:
+    head, *lines = csv.reader(io.StringIO(via.dumps(two_objects(), CLIP)))
+    assert tuple(head) == via.COLUMNS
+    assert [(line[0], stdlib_json.loads(line[2])["frame"], *line[3:5]) for line in lines] == [
+        ("000000.jpg", 0, "2", "0"),
+        ("000000.jpg", 0, "2", "1"),
+        ("000001.jpg", 1, "1", "0"),
+        ("000003.jpg", 3, "1", "0"),
+    ]
+    shapes = [stdlib_json.loads(line[5]) for line in lines]
+    assert shapes[0] == {"name": "rect", "x": 10.0, "y": 20.0, "width": 40.0, "height": 40.0}
+    about = [stdlib_json.loads(line[6]) for line in lines]
+    assert about[1] == {"track": 2, "label": "cat", "confidence": 0.75}
+
+
+def test_movement_loads_via_tracks(tmp_path: Path) -> None:
+    load_bboxes = pytest.importorskip("movement.io.load_bboxes", reason="needs movement")
+    path = tmp_path / "clip.via.csv"
+    formats.write(path, two_objects(), CLIP)
+    loaded = load_bboxes.from_via_tracks_file(path, use_frame_numbers_from_file=True)
+    first = loaded.sel(individuals="id_1")
+    np.testing.assert_allclose(first.position.sel(time=0), [30, 40])
+    np.testing.assert_allclose(first.shape.sel(time=3), [40, 40])
+    assert float(loaded.sel(individuals="id_2").confidence.sel(time=0)) == 0.75
+
+
 @pytest.mark.parametrize("module", [yolo, voc])
 def test_the_same_boxes_give_the_same_zip_without_those_out_of_the_frame(module: Any) -> None:
     tracks = two_objects()
@@ -447,9 +477,9 @@ def test_a_label_that_utf8_lacks(tmp_path: Path, suffix: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", [".yolo.zip", ".voc.zip"])
-def test_formats_without_tracks_are_not_read(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(FormatError, match="holds no tracks and is only written, not read"):
+@pytest.mark.parametrize("suffix", [".yolo.zip", ".voc.zip", ".via.csv"])
+def test_formats_that_are_only_written_are_not_read(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(FormatError, match="is only written, not read"):
         formats.read(tmp_path / f"a{suffix}")
     assert suffix in formats.supported()
     assert suffix not in formats.readable()
