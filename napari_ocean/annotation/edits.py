@@ -81,6 +81,20 @@ def mark_absent(
             tracks.put(object_id, frame, None)
 
 
+def back_in_view(tracks: Tracks, object_id: int, frame: int) -> int:
+    """Take the absent marks back from `frame` to the end of its span; return where that ends."""
+    for span in tracks.absent_spans(object_id):
+        if frame in span:
+            mark_absent(tracks, object_id, frame, span.stop, absent=False)
+            return span.stop
+    return frame
+
+
+def next_keyframe(tracks: Tracks, object_id: int, frame: int, n_frames: int) -> int:
+    """Frame of the person's next box after `frame`, or the clip's end."""
+    return next((k for k in tracks.keyframes(object_id) if k > frame), n_frames)
+
+
 def mark_occluded(
     tracks: Tracks, object_id: int, start: int, stop: int, *, occluded: bool = True
 ) -> None:

@@ -77,11 +77,21 @@ class Commands:
         self._session.keep(self.objects(), self._place.frame)
 
     def absent(self) -> None:
-        """Turn the absent mark of this frame on, or off where all have it."""
+        """Mark this frame absent; where all are, take that back up to the end of the stretch."""
         session, ids, frame = self._session, self.objects(), self._place.frame
-        on = any(session.tracks.cell(object_id, frame) is not ABSENT for object_id in ids)
-        session.mark_absent(ids, frame, frame + 1, absent=on)
-        self._place.tell(f"Out of view on frame {frame}." if on else f"In view on frame {frame}.")
+        if any(session.tracks.cell(object_id, frame) is not ABSENT for object_id in ids):
+            session.mark_absent(ids, frame, frame + 1)
+            self._place.tell(f"Out of view on frame {frame}.")
+        else:
+            last = session.back_in_view(ids, frame) - 1
+            upto = f" to {last}" if last > frame else ""
+            self._place.tell(f"In view again: frame {frame}{upto}.")
+
+    def absent_on(self) -> None:
+        """Mark the objects absent from this frame up to the next keyframe of each."""
+        ids, frame = self.objects(), self._place.frame
+        self._session.mark_absent_on(ids, frame)
+        self._place.tell(f"Out of view from frame {frame} up to the next box of yours.")
 
     def occluded(self) -> None:
         """Turn the occluded mark of this frame on, or off where all have it."""

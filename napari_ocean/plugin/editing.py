@@ -137,6 +137,18 @@ class Editing(ABC):
             for object_id in ids:
                 edits.mark_absent(self.tracks, object_id, start, stop, absent=absent)
 
+    def mark_absent_on(self, object_ids: Iterable[int], frame: int) -> None:
+        """Say that objects are out of view from a frame up to the person's next box of each."""
+        with self._on_each(object_ids, "Mark absent:") as ids:
+            for object_id in ids:
+                stop = edits.next_keyframe(self.tracks, object_id, frame, self.n_frames)
+                edits.mark_absent(self.tracks, object_id, frame, stop)
+
+    def back_in_view(self, object_ids: Iterable[int], frame: int) -> int:
+        """Take the absent marks from a frame to the end of its span back; return the last stop."""
+        with self._on_each(object_ids, "Not absent:") as ids:
+            return max(edits.back_in_view(self.tracks, object_id, frame) for object_id in ids)
+
     def mark_occluded(
         self, object_ids: Iterable[int], start: int, stop: int, *, occluded: bool = True
     ) -> None:

@@ -229,6 +229,20 @@ def between(tracks: Tracks, object_ids: Iterable[int], frame: int) -> list[Leg]:
     return _legs(groups)
 
 
+def shut_off(tracks: Tracks, leg: Leg) -> list[tuple[int, range]]:
+    """Objects that a leg ends with at once, and where the person has marked them absent.
+
+    They are so on the frame after the one to begin at, and have no further keyframe on the way.
+    """
+    begin, step = (leg.stop - 1, -1) if leg.reverse else (leg.start, 1)
+    found = []
+    for object_id in leg.object_ids:
+        if not any(leg.start <= k < leg.stop for k in tracks.keyframes(object_id) if k != begin):
+            spans = tracks.absent_spans(object_id)
+            found += [(object_id, span) for span in spans if begin + step in span]
+    return found
+
+
 class _Pass(NamedTuple):
     reverse: bool
     start: int

@@ -10,7 +10,7 @@ from uuid import uuid4
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_ocean.plugin.plan import Leg
+from napari_ocean.plugin.plan import Leg, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
 from napari_ocean.tracks import State
@@ -65,6 +65,7 @@ class Run(QObject):
         self._rate = 0.0
         self._where = "From the other side"
         self._label = _label(session, legs)
+        self._shut_off = [of for leg in legs for of in shut_off(session.tracks, leg)]
         self._id = uuid4().hex
         self._control = Control()
         self._worker: Any = track_in_thread(video, session.tracks.copy(), legs, load, self._control)
@@ -149,6 +150,11 @@ class Run(QObject):
         doubtful = self.states[State.UNCERTAIN], self.states[State.LOST]
         if any(doubtful):
             text += f" Uncertain on {doubtful[0]}, lost on {doubtful[1]}: look at these."
+        for object_id, span in self._shut_off:
+            text += (
+                f" {self.session.name(object_id)} is marked out of view from frame {span.start} "
+                f"to {span.stop - 1}; press O on frame {span.start} to unmark it."
+            )
         return text
 
     @property

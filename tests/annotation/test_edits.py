@@ -141,6 +141,21 @@ def test_absent_spans_are_not_tracked_into_until_unmarked() -> None:
         edits.mark_absent(tracks, 1, -1, 2)
 
 
+def test_a_stretch_comes_back_into_view_from_a_frame_on() -> None:
+    tracks = tracked(1)
+    edits.mark_absent(tracks, 1, 3, 9)
+    assert edits.back_in_view(tracks, 1, 5) == 9
+    assert tracks.absent_spans(1) == [range(3, 5)]
+    assert edits.back_in_view(tracks, 1, 6) == 6
+    assert tracks.absent_spans(1) == [range(3, 5)]
+
+
+def test_the_next_box_of_a_person_or_the_end() -> None:
+    tracks = tracked(1, 2)
+    tracks.draw(1, 5, BOX)
+    assert [edits.next_keyframe(tracks, 1, frame, 9) for frame in (0, 4, 5)] == [5, 5, 9]
+
+
 def test_an_occluded_mark_outlives_tracking_and_correction() -> None:
     tracks = tracked(1, 2)
     edits.mark_occluded(tracks, 1, 0, 2)

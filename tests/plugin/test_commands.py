@@ -82,6 +82,49 @@ def test_marks_by_key_and_back_by_undo(desk: Desk) -> None:
     assert desk.errors == []
 
 
+def test_a_stretch_out_of_view_is_marked_and_unmarked(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 9)
+    desk.widget.controls.next_object.value = 1
+    desk.draw(8)
+    tracks, said = desk.widget.session.tracks, desk.widget.controls.status.text
+    desk.go_to(3)
+    press(desk, "Alt+O")
+    assert (tracks.absent_spans(1), tracks.frames(1)) == ([range(3, 8)], [0, 1, 2, 8, 9])
+    assert said() == "Out of view from frame 3 up to the next box of yours."
+    desk.go_to(5)
+    press(desk, "O")
+    assert tracks.absent_spans(1) == [range(3, 5)]
+    assert said() == "In view again: frame 5 to 7."
+    press(desk, "Ctrl+Z")
+    press(desk, "Ctrl+Z")
+    assert (tracks.absent_spans(1), len(tracks)) == ([], 10)
+    desk.go_to(9)
+    press(desk, "Alt+O")
+    assert tracks.absent_spans(1) == [range(9, N_FRAMES)]
+
+
+def test_a_run_into_a_marked_stretch_says_so_and_o_lets_it_go_on(desk: Desk) -> None:
+    desk.draw(0)
+    desk.go_to(4)
+    press(desk, "]")
+    desk.go_to(0)
+    desk.track("forward")
+    assert "out of view" not in desk.widget.controls.status.text()
+    desk.widget.controls.next_object.value = 1
+    desk.draw(10)
+    desk.track("forward")
+    assert desk.widget.controls.status.text().endswith(
+        "object 1 is marked out of view from frame 11 to 19; press O on frame 11 to unmark it."
+    )
+    desk.go_to(11)
+    press(desk, "O")
+    desk.go_to(10)
+    desk.track("forward")
+    assert "out of view" not in desk.widget.controls.status.text()
+    assert desk.widget.session.tracks.frames(1)[-10:] == list(range(10, N_FRAMES))
+
+
 def test_review_by_key_from_flag_to_flag(desk: Desk) -> None:
     desk.draw(0)
     find(desk, [0.9, 0.9, 0.2, 0.2, 0.9, 0.9, 0.1, 0.9])
