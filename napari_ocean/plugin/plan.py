@@ -66,8 +66,8 @@ class Pending:
         for waiting in self._keys.values():
             waiting.discard(key)
 
-    def take_note(self, change: BoxChange) -> None:
-        """Have a keyframe wait that is new or was moved, and none that is gone."""
+    def take_note(self, change: BoxChange) -> bool:
+        """Have a keyframe wait that is new or was moved (True then), and none that is gone."""
         key = (change.object_id, change.frame)
         before, after = (
             of if isinstance(of, TrackBox) and of.is_keyframe else None
@@ -75,8 +75,11 @@ class Pending:
         )
         if after is None:
             self.remove(key)
-        elif before is None or not np.array_equal(before.box_xyxy, after.box_xyxy):
+            return False
+        redrawn = before is None or not np.array_equal(before.box_xyxy, after.box_xyxy)
+        if redrawn:
             self.add(key)
+        return redrawn
 
     def passed(self, key: Key, frames: Sequence[int], *, reverse: bool) -> None:
         """Take note that a run has met a box.

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject
 from napari_ocean.plugin.plan import Leg, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
-from napari_ocean.tracks import State
+from napari_ocean.tracks import BoxChange, State, TrackBox
 from napari_ocean.video import FrameSource
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Run(QObject):
     def start(self) -> None:
         """Start the worker."""
         self.session.in_run = True
+        self.session.redrawn.connect(self._on_redrawn)
         self._worker.start()
 
     def stop(self) -> None:
@@ -103,7 +104,7 @@ class Run(QObject):
 
     def abandon(self) -> None:
         """End without listening any longer."""
-        self.session.in_run = False
+        self._let_go()
         self._control.stop.set()
         self._worker.quit()
         self.advanced.disconnect()
@@ -129,8 +130,16 @@ class Run(QObject):
         self.problem = problem
 
     def _on_finished(self) -> None:
-        self.session.in_run = False
+        self._let_go()
         self.ended.emit()
+
+    def _let_go(self) -> None:
+        self.session.redrawn.disconnect(self._on_redrawn)
+        self.session.in_run = False
+
+    def _on_redrawn(self, change: BoxChange) -> None:
+        if isinstance(change.after, TrackBox):
+            self._control.correct(change.object_id, change.frame, change.after.box_xyxy)
 
     def _on_errored(self, error: Exception) -> None:
         self.problem = f"Tracking broke off: {error}"  # napari itself shows where

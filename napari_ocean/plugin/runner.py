@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
 
-HELD = "Held. Correct what you like, then let it go on."
+HELD = "Held. It goes on from what you correct on its last frame or draw ahead; T mends the rest."
 
 ACTIVITY_MS = 300
 """How often napari's activity dock is brought up to date."""

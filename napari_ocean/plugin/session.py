@@ -120,6 +120,9 @@ class Session(Editing):
     changed = Signal(set)
     """The annotation changed in any way; ids of the objects concerned."""
 
+    redrawn = Signal(BoxChange)
+    """A keyframe is new or was moved."""
+
     news = Signal()
     """There are sentences for the user (:meth:`take_news`)."""
 
@@ -286,7 +289,8 @@ class Session(Editing):
             if isinstance(change, BoxChange):
                 key = (change.object_id, change.frame)
                 self._dirty.add(key)
-                self.pending.take_note(change)
+                if self.pending.take_note(change):
+                    self.redrawn.emit(change)
                 self.review.disagree_no_longer(key)
             else:
                 self._dirty |= {key for key in self.view.rows if key and key[0] == change.object_id}

@@ -192,6 +192,32 @@ def test_hold_and_go_on(desk: Desk) -> None:
     assert desk.frames(1) == ALL
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_held_run_goes_on_from_what_was_corrected(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.press("pause")
+    desk.qtbot.wait(800)  # the frame in work is handed over
+    last = desk.frames(1)[-1]
+    assert last < 14
+    correct(desk, 1, last, 90, 110)
+    desk.widget.controls.next_object.value = 1
+    ahead = np.array([20.0, 20, 60, 60])
+    desk.boxes.add_rectangles([layers.rectangle(17, ahead, desk.image)])
+    desk.qtbot.wait(20)
+    desk.press("pause")
+    desk.wait()
+    shown, truth = desk.shown(), desk.clip.truth_xyxy
+    assert desk.frames(1) == ALL
+    assert desk.frames(1, "corrected") == [last]
+    assert boxes.iou(shown[1, last + 1], shown[1, last]) > 0.4
+    assert boxes.iou(shown[1, last + 1], truth[last + 1]) == 0
+    assert_allclose(shown[1, 17], ahead, atol=1e-3)
+    assert boxes.iou(shown[1, 18], ahead) > 0.4
+    assert desk.widget.session.pending.frames(reverse=False) == {}
+
+
 def test_between_two_boxes_the_runs_from_both_sides_are_fused(desk: Desk) -> None:
     desk.draw(2)
     desk.widget.controls.next_object.value = 1
