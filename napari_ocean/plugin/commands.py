@@ -118,6 +118,18 @@ class Commands:
         """Delete the boxes on this frame; the objects stay."""
         self._session.remove(self.objects(), self._place.frame)
 
+    def clear_on(self) -> None:
+        """Delete the machine's boxes after this frame, up to the next keyframe of each object."""
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        before = len(session.tracks)
+        session.clear_on(ids, frame)
+        gone = before - len(session.tracks)
+        self._place.tell(
+            f"Deleted {gone} tracked box{'' if gone == 1 else 'es'} after frame {frame}."
+            if gone
+            else f"There is no tracked box between frame {frame} and the next box of yours."
+        )
+
     # -- whole objects -----------------------------------------------------------------------------
 
     def delete(self) -> None:

@@ -171,6 +171,13 @@ class Editing(ABC):
             for object_id in ids:
                 edits.clear(self.tracks, object_id, start, stop)
 
+    def clear_on(self, object_ids: Iterable[int], frame: int) -> None:
+        """Delete machine-made boxes after a frame, up to the person's next box of each object."""
+        with self._on_each(object_ids, "Clear the tracked boxes of") as ids:
+            for object_id in ids:
+                stop = edits.next_keyframe(self.tracks, object_id, frame, self.n_frames)
+                edits.clear(self.tracks, object_id, frame + 1, stop)
+
     def remove(self, object_ids: Iterable[int], frame: int) -> None:
         """Delete what stands on one frame."""
         with self._on_each(object_ids, "Delete a box of") as ids:

@@ -63,6 +63,12 @@ COMMANDS = (
     Command("start_here", MARK, "[", "Begin the object on this frame"),
     Command("end_here", MARK, "]", "End the object on this frame"),
     Command("delete_box", MARK, "Shift+K", "Delete the object's box on this frame"),
+    Command(
+        "clear_on",
+        MARK,
+        "Alt+K",
+        "Delete the tracked boxes after this frame, up to the next box of yours",
+    ),
     Command("next_flag", REVIEW, "N", "Go to the next flagged frame"),
     Command("previous_flag", REVIEW, "Shift+N", "Go to the flagged frame before"),
     Command("fine", REVIEW, "M", "Mark as fine and go to the next flagged frame"),

@@ -125,6 +125,30 @@ def test_a_run_into_a_marked_stretch_says_so_and_o_lets_it_go_on(desk: Desk) -> 
     assert desk.widget.session.tracks.frames(1)[-10:] == list(range(10, N_FRAMES))
 
 
+def test_tracked_boxes_are_cleared_up_to_the_next_box_of_yours(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 9)
+    desk.go_to(6)
+    press(desk, "K")
+    tracks, said = desk.widget.session.tracks, desk.widget.controls.status.text
+    desk.go_to(2)
+    press(desk, "Alt+K")
+    assert tracks.frames(1) == [0, 1, 2, 6, 7, 8, 9]
+    assert said() == "Deleted 3 tracked boxes after frame 2."
+    press(desk, "Alt+K")
+    assert said() == "There is no tracked box between frame 2 and the next box of yours."
+    desk.go_to(6)
+    press(desk, "Alt+K")
+    assert tracks.frames(1) == [0, 1, 2, 6]
+    assert "Clear the tracked boxes of object 1" in desk.widget.controls.undo.toolTip()
+    press(desk, "Ctrl+Z")
+    assert tracks.frames(1) == [0, 1, 2, 6, 7, 8, 9]
+    desk.widget.session.set_object(1, locked=True)
+    press(desk, "Alt+K")
+    assert "locked" in desk.errors[-1]
+    assert len(tracks) == 7
+
+
 def test_review_by_key_from_flag_to_flag(desk: Desk) -> None:
     desk.draw(0)
     find(desk, [0.9, 0.9, 0.2, 0.2, 0.9, 0.9, 0.1, 0.9])
