@@ -50,13 +50,17 @@ def fitting(others: Tracks, n_frames: int, frame_hw: tuple[int, int]) -> tuple[T
 
 
 def take_in(tracks: Tracks, others: Tracks) -> list[int]:
-    """Add all objects of another annotation as new ones, and return their ids here."""
-    ids = []
-    for object_id in others.object_ids:
-        ids.append(tracks.add_object(**_settings(others, object_id)))
+    """Add all objects of another annotation, and return their ids here, in their order there.
+
+    They keep ids above all that were given out here; the others are numbered anew after them.
+    """
+    last, ids = tracks.last_id, {}
+    for object_id in sorted(others.object_ids, key=lambda k: k <= last):
+        kept = object_id if object_id > last else None
+        ids[object_id] = tracks.add_object(object_id=kept, **_settings(others, object_id))
         for frame in _known(others, object_id):
-            tracks.put(ids[-1], frame, others.cell(object_id, frame))
-    return ids
+            tracks.put(ids[object_id], frame, others.cell(object_id, frame))
+    return [ids[object_id] for object_id in others.object_ids]
 
 
 def mark_absent(

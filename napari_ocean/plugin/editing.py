@@ -96,7 +96,7 @@ class Editing(ABC):
             self.choose_next(NEW_OBJECT)
 
     def take_in(self, others: Tracks, label: str) -> list[int]:
-        """Add the objects of another annotation as new ones, and return their ids.
+        """Add the objects of another annotation, and return their ids (:func:`.edits.take_in`).
 
         Of their boxes only those wait for a run that stand alone; the others are tracks already.
         """

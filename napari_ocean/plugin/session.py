@@ -19,7 +19,7 @@ undo
 objects
     ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
     other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
-    ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> new ids``.
+    ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> ids``.
 marks (over ``range(start, stop)``; each raises ``TracksError`` on locked objects)
     ``mark_absent(ids, start, stop, absent=True)``, ``mark_occluded(...)``, ``mark_fine(...)``,
     ``clear(ids, start, stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there,

@@ -60,6 +60,23 @@ def test_another_annotation_comes_in_as_new_objects() -> None:
     assert (tracks.get(1, 1), tracks.frames(1)) == (mine, [0, 1])
 
 
+def test_ids_are_kept_unless_they_were_given_out_before() -> None:
+    others = Tracks()
+    for object_id in (2, 3, 7):
+        others.add_object(f"dog {object_id}", object_id)
+        others.put(object_id, object_id, TrackBox(np.array(BOX)))
+    empty, tracks = Tracks(), tracked(1)
+    assert edits.take_in(empty, others) == [2, 3, 7]
+    tracks.delete_object(tracks.add_object())
+    assert edits.take_in(tracks, others) == [8, 3, 7]
+    assert {k: tracks.label(k) for k in tracks.object_ids[1:]} == {
+        3: "dog 3",
+        7: "dog 7",
+        8: "dog 2",
+    }
+    assert tracks.frames(8) == [2]
+
+
 # -- what the machine may do --
 
 
