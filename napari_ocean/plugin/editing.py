@@ -11,7 +11,7 @@ from napari_ocean.annotation import edits, interpolate
 from napari_ocean.annotation.history import History
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.plugin.plan import Pending
-from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
+from napari_ocean.plugin.view import BoxesView
 from napari_ocean.tracks import Tracks
 
 
@@ -45,10 +45,6 @@ class Editing(ABC):
     @abstractmethod
     def name(self, object_id: int) -> str:
         """Label and id of an object, as the screen shows them."""
-
-    @abstractmethod
-    def choose_next(self, object_id: int, label: str | None = None) -> None:
-        """Say which object the next drawn box belongs to, and the label of a new one."""
 
     def undo(self) -> str | None:
         """Take the newest step back and return its label; None if there is none."""
@@ -92,8 +88,6 @@ class Editing(ABC):
         """Delete an object with all its boxes and marks."""
         with self._edit(f"Delete {self.name(object_id)}"):
             self.tracks.delete_object(object_id)
-        if self.next_object == object_id:
-            self.choose_next(NEW_OBJECT)
 
     def take_in(self, others: Tracks, label: str) -> list[int]:
         """Add the objects of another annotation, and return their ids (:func:`.edits.take_in`).

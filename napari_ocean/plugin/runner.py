@@ -147,8 +147,8 @@ class Runner:
         for layer in self.in_hand():
             layers.put_down(layer)
 
-    def on_step(self) -> None:
-        """The viewer shows another frame: if a person wanted that, the run is not followed."""
+    def stay(self) -> None:
+        """Follow the run no longer, unless it is the run itself that goes to another frame."""
         if self.run is not None and not self._own_step:
             self.run.follow = False
 

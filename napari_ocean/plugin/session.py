@@ -294,6 +294,8 @@ class Session(Editing):
                 self.review.disagree_no_longer(key)
             else:
                 self._dirty |= {key for key in self.view.rows if key and key[0] == change.object_id}
+                if change.after is None and change.object_id == self.next_object:
+                    self.choose_next(NEW_OBJECT)
         self.review.forget(ids)
         self._safely(self._saving.append, changes, self.tracks, self.where())
         self.changed.emit(ids)
