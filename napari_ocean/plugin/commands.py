@@ -217,6 +217,29 @@ class Commands:
         else:
             self._place.visit(frame)
 
+    def middle(self) -> None:
+        """Go to the middle between the keyframes around this frame."""
+        tracks, ids = self._session.tracks, self._place.chosen or self._session.tracks.object_ids
+        keyframes = sorted({k for object_id in ids for k in tracks.keyframes(object_id)})
+        span = around(keyframes, self._place.frame)
+        if span is None:
+            raise TracksError(NOT_BETWEEN)
+        self._place.visit(sum(span) // 2)
+
+    def ahead(self) -> None:
+        """Go some frames ahead."""
+        self._place.visit(self._place.frame + STRIDE)
+
+    def back(self) -> None:
+        """Go some frames back."""
+        self._place.visit(max(self._place.frame - STRIDE, 0))
+
+    def end_of(self, object_id: int) -> None:
+        """Go to the first box of an object, or from there to its last one."""
+        first, *later = self._session.tracks.frames(object_id) or [self._place.frame]
+        there = self._place.frame == first
+        self._place.visit(later[-1] if there and later else first, object_id)
+
     # -- history -----------------------------------------------------------------------------------
 
     def undo(self) -> None:
@@ -232,6 +255,9 @@ class Commands:
         label = None if session is None else getattr(session, name)()
         self._place.tell(f"{word}: {label}." if label else f"There is nothing to {name}.")
 
+
+STRIDE = 10
+"""Frames that a person leaps over at once."""
 
 NOT_BETWEEN = (
     "This frame does not lie between two boxes of yours; draw or correct one on each side."

@@ -92,6 +92,7 @@ class OceanWidget(QWidget):
         on.objects.selected.connect(self.choose)
         on.objects.edited.connect(self._on_object_edited)
         on.objects.asked.connect(self._on_objects_asked)
+        on.objects.sought.connect(self._commands.end_of)
         on.review.asked.connect(self.perform)
         on.review.go.connect(lambda flag: self.visit(flag.frame, flag.object_id))
         on.review.suggested.connect(lambda object_id, frame: self.visit(frame, object_id))
@@ -248,9 +249,9 @@ class OceanWidget(QWidget):
 
     def choose(self, ids: list[int]) -> None:
         """Select some objects, in the layer too where they have a box on this frame."""
-        self._chosen = list(ids)
         if self.session is not None:
             self.session.select(ids)
+        self._chosen = list(ids)  # the layer names those only that have a box on this frame
         self._show_chosen()
 
     def _on_selection(self) -> None:
