@@ -193,8 +193,8 @@ class _Object:
 class Tracks:
     """Boxes of several objects over the frames of one video.
 
-    Object ids are stable positive integers, never given out twice; frames are absolute 0-based
-    indices.
+    Object ids are stable positive integers, never given out twice: new ones lie above ``last_id``,
+    the highest that was ever given out (0 at first). Frames are absolute 0-based indices.
 
     Examples
     --------
@@ -209,7 +209,7 @@ class Tracks:
         self._objects: dict[int, _Object] = {}
         self._on_frame: dict[int, set[int]] = {}
         self._count = 0
-        self._last_id = 0
+        self.last_id = 0
         self._watchers: list[Callable[[Change], None]] = []
 
     # -- objects -----------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class Tracks:
         or a colour that is none, raises a ``TracksError``.
         """
         if object_id is None:
-            object_id = self._last_id + 1
+            object_id = self.last_id + 1
         if object_id < 1:
             raise TracksError(f"An object id is a positive integer, not {object_id}.")
         if object_id in self._objects:
@@ -381,7 +381,7 @@ class Tracks:
             k: _Object(v.info, dict(v.boxes), set(v.absent)) for k, v in self._objects.items()
         }
         twin._on_frame = {frame: set(ids) for frame, ids in self._on_frame.items()}
-        twin._count, twin._last_id = self._count, self._last_id
+        twin._count, twin.last_id = self._count, self.last_id
         return twin
 
     def __len__(self) -> int:
@@ -413,7 +413,7 @@ class Tracks:
             self._objects[change.object_id].info = change.after
         else:
             self._objects[change.object_id] = _Object(change.after)
-            self._last_id = max(self._last_id, change.object_id)
+            self.last_id = max(self.last_id, change.object_id)
         for watcher in self._watchers:
             watcher(change)
 

@@ -60,13 +60,17 @@ def told(left_out: LeftOut, name: str, n_frames: int) -> str:
 
 
 def take_in(tracks: Tracks, others: Tracks) -> list[int]:
-    """Add all objects of another annotation as new ones, and return their ids here."""
-    ids = []
-    for object_id in others.object_ids:
-        ids.append(tracks.add_object(**_settings(others, object_id)))
+    """Add all objects of another annotation, and return their ids here, in their order there.
+
+    They keep ids above all that were given out here; the others are numbered anew after them.
+    """
+    last, ids = tracks.last_id, {}
+    for object_id in sorted(others.object_ids, key=lambda k: k <= last):
+        kept = object_id if object_id > last else None
+        ids[object_id] = tracks.add_object(object_id=kept, **_settings(others, object_id))
         for frame in _known(others, object_id):
-            tracks.put(ids[-1], frame, others.cell(object_id, frame))
-    return ids
+            tracks.put(ids[object_id], frame, others.cell(object_id, frame))
+    return [ids[object_id] for object_id in others.object_ids]
 
 
 def mark_absent(
@@ -89,6 +93,20 @@ def mark_absent(
             tracks.put(object_id, frame, ABSENT)
         elif tracks.cell(object_id, frame) is ABSENT:
             tracks.put(object_id, frame, None)
+
+
+def back_in_view(tracks: Tracks, object_id: int, frame: int) -> int:
+    """Take the absent marks back from `frame` to the end of its span; return where that ends."""
+    for span in tracks.absent_spans(object_id):
+        if frame in span:
+            mark_absent(tracks, object_id, frame, span.stop, absent=False)
+            return span.stop
+    return frame
+
+
+def next_keyframe(tracks: Tracks, object_id: int, frame: int, n_frames: int) -> int:
+    """Frame of the person's next box after `frame`, or the clip's end."""
+    return next((k for k in tracks.keyframes(object_id) if k > frame), n_frames)
 
 
 def mark_occluded(

@@ -77,11 +77,21 @@ class Commands:
         self._session.keep(self.objects(), self._place.frame)
 
     def absent(self) -> None:
-        """Turn the absent mark of this frame on, or off where all have it."""
+        """Mark this frame absent; where all are, take that back up to the end of the stretch."""
         session, ids, frame = self._session, self.objects(), self._place.frame
-        on = any(session.tracks.cell(object_id, frame) is not ABSENT for object_id in ids)
-        session.mark_absent(ids, frame, frame + 1, absent=on)
-        self._place.tell(f"Out of view on frame {frame}." if on else f"In view on frame {frame}.")
+        if any(session.tracks.cell(object_id, frame) is not ABSENT for object_id in ids):
+            session.mark_absent(ids, frame, frame + 1)
+            self._place.tell(f"Out of view on frame {frame}.")
+        else:
+            last = session.back_in_view(ids, frame) - 1
+            upto = f" to {last}" if last > frame else ""
+            self._place.tell(f"In view again: frame {frame}{upto}.")
+
+    def absent_on(self) -> None:
+        """Mark the objects absent from this frame up to the next keyframe of each."""
+        ids, frame = self.objects(), self._place.frame
+        self._session.mark_absent_on(ids, frame)
+        self._place.tell(f"Out of view from frame {frame} up to the next box of yours.")
 
     def occluded(self) -> None:
         """Turn the occluded mark of this frame on, or off where all have it."""
@@ -107,6 +117,18 @@ class Commands:
     def delete_box(self) -> None:
         """Delete the boxes on this frame; the objects stay."""
         self._session.remove(self.objects(), self._place.frame)
+
+    def clear_on(self) -> None:
+        """Delete the machine's boxes after this frame, up to the next keyframe of each object."""
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        before = len(session.tracks)
+        session.clear_on(ids, frame)
+        gone = before - len(session.tracks)
+        self._place.tell(
+            f"Deleted {gone} tracked box{'' if gone == 1 else 'es'} after frame {frame}."
+            if gone
+            else f"There is no tracked box between frame {frame} and the next box of yours."
+        )
 
     # -- whole objects -----------------------------------------------------------------------------
 
@@ -195,6 +217,29 @@ class Commands:
         else:
             self._place.visit(frame)
 
+    def middle(self) -> None:
+        """Go to the middle between the keyframes around this frame."""
+        tracks, ids = self._session.tracks, self._place.chosen or self._session.tracks.object_ids
+        keyframes = sorted({k for object_id in ids for k in tracks.keyframes(object_id)})
+        span = around(keyframes, self._place.frame)
+        if span is None:
+            raise TracksError(NOT_BETWEEN)
+        self._place.visit(sum(span) // 2)
+
+    def ahead(self) -> None:
+        """Go some frames ahead."""
+        self._place.visit(self._place.frame + STRIDE)
+
+    def back(self) -> None:
+        """Go some frames back."""
+        self._place.visit(max(self._place.frame - STRIDE, 0))
+
+    def end_of(self, object_id: int) -> None:
+        """Go to the first box of an object, or from there to its last one."""
+        first, *later = self._session.tracks.frames(object_id) or [self._place.frame]
+        there = self._place.frame == first
+        self._place.visit(later[-1] if there and later else first, object_id)
+
     # -- history -----------------------------------------------------------------------------------
 
     def undo(self) -> None:
@@ -210,6 +255,9 @@ class Commands:
         label = None if session is None else getattr(session, name)()
         self._place.tell(f"{word}: {label}." if label else f"There is nothing to {name}.")
 
+
+STRIDE = 10
+"""Frames that a person leaps over at once."""
 
 NOT_BETWEEN = (
     "This frame does not lie between two boxes of yours; draw or correct one on each side."

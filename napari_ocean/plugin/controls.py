@@ -122,7 +122,12 @@ class Controls(QWidget):
         self.stop = _button("stop", "■ Stop", "Stop; all boxes found so far stay.")
         self.pause = _button("pause", "❚❚ Hold", "Hold the run, or let it go on.")
         self.keyframe = _button("keyframe", "◆ Keep", "Take the box as it is for one of yours.")
-        self.absent = _button("absent", "Out of view", "The object is not in this frame, or is.")
+        self.absent = _button(
+            "absent",
+            "Out of view",
+            "The object is not in this frame. Where it is marked so already: it is in view again "
+            "from this frame to the end of the marked stretch.",
+        )
         self.occluded = _button("occluded", "Hidden", "Something hides the object here, or not.")
         self.resume = QPushButton("Go on with them")
         self.resume.setObjectName("resume")

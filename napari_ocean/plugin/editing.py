@@ -11,7 +11,7 @@ from napari_ocean.annotation import edits, interpolate
 from napari_ocean.annotation.history import History
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.plugin.plan import Pending
-from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
+from napari_ocean.plugin.view import BoxesView
 from napari_ocean.tracks import Tracks
 
 
@@ -45,10 +45,6 @@ class Editing(ABC):
     @abstractmethod
     def name(self, object_id: int) -> str:
         """Label and id of an object, as the screen shows them."""
-
-    @abstractmethod
-    def choose_next(self, object_id: int, label: str | None = None) -> None:
-        """Say which object the next drawn box belongs to, and the label of a new one."""
 
     def undo(self) -> str | None:
         """Take the newest step back and return its label; None if there is none."""
@@ -92,11 +88,9 @@ class Editing(ABC):
         """Delete an object with all its boxes and marks."""
         with self._edit(f"Delete {self.name(object_id)}"):
             self.tracks.delete_object(object_id)
-        if self.next_object == object_id:
-            self.choose_next(NEW_OBJECT)
 
     def take_in(self, others: Tracks, label: str) -> list[int]:
-        """Add the objects of another annotation as new ones, and return their ids.
+        """Add the objects of another annotation, and return their ids (:func:`.edits.take_in`).
 
         Of their boxes only those wait for a run that stand alone; the others are tracks already.
         """
@@ -137,6 +131,18 @@ class Editing(ABC):
             for object_id in ids:
                 edits.mark_absent(self.tracks, object_id, start, stop, absent=absent)
 
+    def mark_absent_on(self, object_ids: Iterable[int], frame: int) -> None:
+        """Say that objects are out of view from a frame up to the person's next box of each."""
+        with self._on_each(object_ids, "Mark absent:") as ids:
+            for object_id in ids:
+                stop = edits.next_keyframe(self.tracks, object_id, frame, self.n_frames)
+                edits.mark_absent(self.tracks, object_id, frame, stop)
+
+    def back_in_view(self, object_ids: Iterable[int], frame: int) -> int:
+        """Take the absent marks from a frame to the end of its span back; return the last stop."""
+        with self._on_each(object_ids, "Not absent:") as ids:
+            return max(edits.back_in_view(self.tracks, object_id, frame) for object_id in ids)
+
     def mark_occluded(
         self, object_ids: Iterable[int], start: int, stop: int, *, occluded: bool = True
     ) -> None:
@@ -158,6 +164,13 @@ class Editing(ABC):
         with self._on_each(object_ids, "Clear the tracked boxes of") as ids:
             for object_id in ids:
                 edits.clear(self.tracks, object_id, start, stop)
+
+    def clear_on(self, object_ids: Iterable[int], frame: int) -> None:
+        """Delete machine-made boxes after a frame, up to the person's next box of each object."""
+        with self._on_each(object_ids, "Clear the tracked boxes of") as ids:
+            for object_id in ids:
+                stop = edits.next_keyframe(self.tracks, object_id, frame, self.n_frames)
+                edits.clear(self.tracks, object_id, frame + 1, stop)
 
     def remove(self, object_ids: Iterable[int], frame: int) -> None:
         """Delete what stands on one frame."""

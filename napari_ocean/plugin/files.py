@@ -113,9 +113,11 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
             f"No box in {path.name} lies in this clip, which has {n_frames} frames of {width} x "
             f"{height} px; is the file another clip's?"
         )
-    open_session().take_in(part, f"Open {path.name}")
+    ids = open_session().take_in(part, f"Open {path.name}")
     added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
-    return Told(f"Added {added} from {path.name}.", edits.told(left_out, path.name, n_frames))
+    anew = "" if ids == part.object_ids else "; ids that were taken are numbered anew"
+    left = edits.told(left_out, path.name, n_frames)
+    return Told(f"Added {added} from {path.name}{anew}.", left)
 
 
 def _counted(things: Sized, word: str, more: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QStringListModel, Qt
 from qtpy.QtWidgets import QCompleter
@@ -35,7 +35,7 @@ class Naming:
     def show(self) -> None:
         """Offer the objects there are, and show the label."""
         session = self._session()
-        ids = [] if session is None else session.object_ids
+        ids = [] if session is None else session.tracks.object_ids
         names = [(session.name(i), i) for i in ids] if session else []
         combo = self._on.next_object
         with combo.changed.blocked():
@@ -50,6 +50,26 @@ class Naming:
         if session is not None:
             label = session.next_label if object_id is None else session.tracks.label(object_id)
             self._on.label.value = label
+
+    def propose(self, chosen: Sequence[int], frame: int) -> str:
+        """Have the next box be that of the only object selected, if it has none on this frame.
+
+        Returns
+        -------
+        str
+            What to tell the person; empty where the choice stays as it is.
+        """
+        session = self._session()
+        if session is None or len(chosen) != 1 or session.next_object != NEW_OBJECT:
+            return ""
+        (object_id,), tracks = chosen, session.tracks
+        if object_id not in tracks.object_ids or tracks.get(object_id, frame) is not None:
+            return ""
+        if tracks.info(object_id).locked:
+            return ""
+        session.choose_next(object_id)
+        self.show()
+        return f"The next box is {session.name(object_id)}'s; choose 'new object' for another."
 
     def _labelled_object(self) -> int | None:
         """Object whose label the field shows, None for that of new ones."""

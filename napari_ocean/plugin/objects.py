@@ -34,7 +34,7 @@ _HEADERS = ("Id", "Label", "Frames", "◆", "Low", "H", "L")
 _HEADER_TIPS = (
     "Id and colour; double-click to choose another colour.",
     "Double-click to rename.",
-    "Frames of the first and the last box.",
+    "Frames of the first and the last box; double-click to go to the first, then to the last.",
     "Number of boxes that you drew or corrected.",
     "Lowest score of the boxes found.",
     "Hide: leave its boxes out of the picture.",
@@ -71,11 +71,14 @@ class ObjectsPanel(QWidget):
         Id, and settings to change: any of label, color, hidden and locked.
     asked : Signal(str, list)
         ``start_here``, ``end_here``, ``split``, ``join`` or ``delete``, and the selected ids.
+    sought : Signal(int)
+        Id of an object that the person wants to see the first or the last box of.
     """
 
     selected = Signal(list)
     edited = Signal(int, dict)
     asked = Signal(str, list)
+    sought = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -210,6 +213,8 @@ class ObjectsPanel(QWidget):
             self._choose_color(int(item.data(ID, Qt.ItemDataRole.UserRole)))
         elif column == LABEL:
             self.list.editItem(item, LABEL)
+        elif column == FRAMES:
+            self.sought.emit(int(item.data(ID, Qt.ItemDataRole.UserRole)))
 
     def _choose_color(self, object_id: int) -> None:
         chosen = QColorDialog.getColor(QColor(self._rows[object_id].color), self)

@@ -66,8 +66,8 @@ class Pending:
         for waiting in self._keys.values():
             waiting.discard(key)
 
-    def take_note(self, change: BoxChange) -> None:
-        """Have a keyframe wait that is new or was moved, and none that is gone."""
+    def take_note(self, change: BoxChange) -> bool:
+        """Have a keyframe wait that is new or was moved (True then), and none that is gone."""
         key = (change.object_id, change.frame)
         before, after = (
             of if isinstance(of, TrackBox) and of.is_keyframe else None
@@ -75,8 +75,11 @@ class Pending:
         )
         if after is None:
             self.remove(key)
-        elif before is None or not np.array_equal(before.box_xyxy, after.box_xyxy):
+            return False
+        redrawn = before is None or not np.array_equal(before.box_xyxy, after.box_xyxy)
+        if redrawn:
             self.add(key)
+        return redrawn
 
     def passed(self, key: Key, frames: Sequence[int], *, reverse: bool) -> None:
         """Take note that a run has met a box.
@@ -227,6 +230,20 @@ def between(tracks: Tracks, object_ids: Iterable[int], frame: int) -> list[Leg]:
             "a frame before and on one after."
         )
     return _legs(groups)
+
+
+def shut_off(tracks: Tracks, leg: Leg) -> list[tuple[int, range]]:
+    """Objects that a leg ends with at once, and where the person has marked them absent.
+
+    They are so on the frame after the one to begin at, and have no further keyframe on the way.
+    """
+    begin, step = (leg.stop - 1, -1) if leg.reverse else (leg.start, 1)
+    found = []
+    for object_id in leg.object_ids:
+        if not any(leg.start <= k < leg.stop for k in tracks.keyframes(object_id) if k != begin):
+            spans = tracks.absent_spans(object_id)
+            found += [(object_id, span) for span in spans if begin + step in span]
+    return found
 
 
 class _Pass(NamedTuple):

@@ -10,10 +10,10 @@ from uuid import uuid4
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_ocean.plugin.plan import Leg
+from napari_ocean.plugin.plan import Leg, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
-from napari_ocean.tracks import State
+from napari_ocean.tracks import BoxChange, State, TrackBox
 from napari_ocean.video import FrameSource
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Run(QObject):
         self._rate = 0.0
         self._where = "From the other side"
         self._label = _label(session, legs)
+        self._shut_off = [of for leg in legs for of in shut_off(session.tracks, leg)]
         self._id = uuid4().hex
         self._control = Control()
         self._worker: Any = track_in_thread(video, session.tracks.copy(), legs, load, self._control)
@@ -76,6 +77,7 @@ class Run(QObject):
     def start(self) -> None:
         """Start the worker."""
         self.session.in_run = True
+        self.session.redrawn.connect(self._on_redrawn)
         self._worker.start()
 
     def stop(self) -> None:
@@ -102,7 +104,7 @@ class Run(QObject):
 
     def abandon(self) -> None:
         """End without listening any longer."""
-        self.session.in_run = False
+        self._let_go()
         self._control.stop.set()
         self._worker.quit()
         self.advanced.disconnect()
@@ -128,8 +130,16 @@ class Run(QObject):
         self.problem = problem
 
     def _on_finished(self) -> None:
-        self.session.in_run = False
+        self._let_go()
         self.ended.emit()
+
+    def _let_go(self) -> None:
+        self.session.redrawn.disconnect(self._on_redrawn)
+        self.session.in_run = False
+
+    def _on_redrawn(self, change: BoxChange) -> None:
+        if isinstance(change.after, TrackBox):
+            self._control.correct(change.object_id, change.frame, change.after.box_xyxy)
 
     def _on_errored(self, error: Exception) -> None:
         self.problem = f"Tracking broke off: {error}"  # napari itself shows where
@@ -149,6 +159,11 @@ class Run(QObject):
         doubtful = self.states[State.UNCERTAIN], self.states[State.LOST]
         if any(doubtful):
             text += f" Uncertain on {doubtful[0]}, lost on {doubtful[1]}: look at these."
+        for object_id, span in self._shut_off:
+            text += (
+                f" {self.session.name(object_id)} is marked out of view from frame {span.start} "
+                f"to {span.stop - 1}; press O on frame {span.start} to unmark it."
+            )
         return text
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
 
-HELD = "Held. Correct what you like, then let it go on."
+HELD = "Held. It goes on from what you correct on its last frame or draw ahead; T mends the rest."
 
 ACTIVITY_MS = 300
 """How often napari's activity dock is brought up to date."""
@@ -147,8 +147,8 @@ class Runner:
         for layer in self.in_hand():
             layers.put_down(layer)
 
-    def on_step(self) -> None:
-        """The viewer shows another frame: if a person wanted that, the run is not followed."""
+    def stay(self) -> None:
+        """Follow the run no longer, unless it is the run itself that goes to another frame."""
         if self.run is not None and not self._own_step:
             self.run.follow = False
 

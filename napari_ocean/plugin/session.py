@@ -19,7 +19,7 @@ undo
 objects
     ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
     other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
-    ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> new ids``.
+    ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> ids``.
 marks (over ``range(start, stop)``; each raises ``TracksError`` on locked objects)
     ``mark_absent(ids, start, stop, absent=True)``, ``mark_occluded(...)``, ``mark_fine(...)``,
     ``clear(ids, start, stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there,
@@ -119,6 +119,9 @@ class Session(Editing):
 
     changed = Signal(set)
     """The annotation changed in any way; ids of the objects concerned."""
+
+    redrawn = Signal(BoxChange)
+    """A keyframe is new or was moved."""
 
     news = Signal()
     """There are sentences for the user (:meth:`take_news`)."""
@@ -286,10 +289,13 @@ class Session(Editing):
             if isinstance(change, BoxChange):
                 key = (change.object_id, change.frame)
                 self._dirty.add(key)
-                self.pending.take_note(change)
+                if self.pending.take_note(change):
+                    self.redrawn.emit(change)
                 self.review.disagree_no_longer(key)
             else:
                 self._dirty |= {key for key in self.view.rows if key and key[0] == change.object_id}
+                if change.after is None and change.object_id == self.next_object:
+                    self.choose_next(NEW_OBJECT)
         self.review.forget(ids)
         self._safely(self._saving.append, changes, self.tracks, self.where())
         self.changed.emit(ids)

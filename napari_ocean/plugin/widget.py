@@ -92,6 +92,7 @@ class OceanWidget(QWidget):
         on.objects.selected.connect(self.choose)
         on.objects.edited.connect(self._on_object_edited)
         on.objects.asked.connect(self._on_objects_asked)
+        on.objects.sought.connect(self._commands.end_of)
         on.review.asked.connect(self.perform)
         on.review.go.connect(lambda flag: self.visit(flag.frame, flag.object_id))
         on.review.suggested.connect(lambda object_id, frame: self.visit(frame, object_id))
@@ -248,9 +249,9 @@ class OceanWidget(QWidget):
 
     def choose(self, ids: list[int]) -> None:
         """Select some objects, in the layer too where they have a box on this frame."""
-        self._chosen = list(ids)
         if self.session is not None:
             self.session.select(ids)
+        self._chosen = list(ids)  # the layer names those only that have a box on this frame
         self._show_chosen()
 
     def _on_selection(self) -> None:
@@ -262,11 +263,16 @@ class OceanWidget(QWidget):
         self._naming.show_label()
 
     def _on_step(self) -> None:
-        self._runner.on_step()
+        self._runner.stay()
         self._step_soon.start()
 
     def _show_chosen(self) -> None:
+        self._forget_gone()
         self._dashboard.show_chosen(self.session, self._chosen, self.frame)
+
+    def _forget_gone(self) -> None:
+        there = [] if self.session is None else self.session.tracks.object_ids
+        self._chosen = [object_id for object_id in self._chosen if object_id in there]
 
     def _on_resumed(self, where: dict[str, Any]) -> None:
         self.visit(int(where.get("frame", self.frame)))
@@ -293,7 +299,7 @@ class OceanWidget(QWidget):
         self._refresh_soon.stop()
         session = self.session
         self._naming.show()
-        self._chosen = [k for k in self._chosen if session and k in session.tracks.object_ids]
+        self._forget_gone()
         self._dashboard.show(session, self._chosen, self.frame)
         self._show_history()
 
@@ -354,22 +360,19 @@ class OceanWidget(QWidget):
         self.tell(str(error))
 
     def draw(self) -> None:
-        """Let the next drag on the canvas draw a rectangle."""
-        try:
-            layer = self._open_session().layer
-        except OceanError as error:
-            self._fail(error)
-            return
-        layer = self.controls.shapes.value or layer
+        """Let the next drag on the canvas draw a rectangle; raise an OceanError if none can be."""
+        session = self._open_session()
+        layer = self.controls.shapes.value or session.layer
         self.viewer.layers.selection.active = layer
         layer.mode = "add_rectangle"
-        if self._runner.run is not None:
-            self._runner.run.follow = False  # a box is drawn on the frame that is shown now
+        self._runner.stay()  # a box is drawn on the frame that is shown now
+        if proposed := self._naming.propose(self._chosen, self.frame):
+            self.tell(proposed)
 
     # -- tracking ----------------------------------------------------------------------------------
 
     def track(self, direction: Direction, reach: Reach = Reach.RANGE) -> None:
-        """Start to track the chosen objects, by default those that `plan.RULE` names."""
+        """Start to track the objects of `plan.RULE`; raise an OceanError if that cannot be."""
         self._start(
             lambda session: self._choices.legs(
                 session, Direction(direction), reach, self.frame, self._chosen
@@ -383,15 +386,12 @@ class OceanWidget(QWidget):
     def _start(self, legs_of: Callable[[Session], list[Leg]]) -> None:
         if self.running:
             return
-        try:
-            session = self._open_session()
-            self._prepare(session)
-            legs, load = legs_of(session), self._runner.loader()
-            self.viewer.layers.selection.active = session.layer
-            session.layer.mode = "select"
-            self._runner.start(session, legs, load)
-        except OceanError as error:
-            self._fail(error)
+        session = self._open_session()
+        self._prepare(session)
+        legs, load = legs_of(session), self._runner.loader()
+        self.viewer.layers.selection.active = session.layer
+        session.layer.mode = "select"
+        self._runner.start(session, legs, load)
 
     def _prepare(self, session: Session) -> None:
         """Take over what was drawn up to now."""

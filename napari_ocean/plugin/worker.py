@@ -25,13 +25,33 @@ BATCH_S = 0.15
 HELD_S = 0.02
 """Seconds between two looks at whether a held run may go on."""
 
+Correction = tuple[int, int, FloatArray]
+"""Object, frame and corners of a box."""
+
 
 class Control:
-    """How the window holds and ends a run, from another thread."""
+    """How the window holds, corrects and ends a run, from another thread."""
 
     def __init__(self) -> None:
         self.stop = Event()
         self.hold = Event()
+        self._corrections: list[Correction] = []
+
+    def correct(self, object_id: int, frame: int, box_xyxy: FloatArray) -> None:
+        """Have the run know of a box that a person has drawn meanwhile."""
+        self._corrections.append((object_id, frame, box_xyxy))
+
+    def corrections(self) -> Callable[[], list[Correction]]:
+        """What gives all corrections, each once; every pass over the frames has its own."""
+        given = 0
+
+        def new() -> list[Correction]:
+            nonlocal given
+            found = self._corrections[given:]
+            given += len(found)
+            return found
+
+        return new
 
     def wait(self) -> float:
         """Wait while the run is held; return the seconds that took."""
@@ -158,6 +178,7 @@ class _Runner:
             reverse=reverse,
             object_ids=leg.object_ids,
             taught_by=self._tracks,
+            corrections=None if leg.fused else self._control.corrections(),
         )
         with closing(predictions):
             for prediction in predictions:

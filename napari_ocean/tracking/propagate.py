@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -28,6 +28,9 @@ from napari_ocean.video import FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
 
+Corrections = Callable[[], Iterable[tuple[int, int, FloatArray]]]
+"""Gives the boxes that a person has drawn since it was last asked: object, frame and corners."""
+
 _TIDY_EVERY = 500
 """Frames between two tidyings of memory, which take some milliseconds."""
 
@@ -42,6 +45,7 @@ def propagate(
     reverse: bool = False,
     object_ids: Sequence[int] | None = None,
     taught_by: Tracks | None = None,
+    corrections: Corrections | None = None,
 ) -> Predictions:
     """Track objects from the boxes that a person drew.
 
@@ -64,6 +68,10 @@ def propagate(
     taught_by : Tracks, optional
         Whose drawn boxes show the tracker what the objects look like; default: `tracks`. Those of
         other frames than the first teach the online update only.
+    corrections : callable, optional
+        Asked before each frame for boxes drawn meanwhile. An object begins anew at those that lie
+        ahead, and at that of the last frame walked, which is yielded once more; others are left
+        for another run, and so are those of objects that are not tracked.
 
     Yields
     ------
@@ -94,7 +102,7 @@ def propagate(
         teacher = tracks if taught_by is None else taught_by
         drawn = {object_id: _drawn(teacher, object_id) for object_id in seeds}
         tracker = tracker or load_tracker()
-        walk = _Walk(source, seeds, absent, drawn, tracker)
+        walk = _Walk(source, seeds, absent, drawn, tracker, corrections or (lambda: ()))
         return walk.over(frames, cleanup.pop_all())
 
 
@@ -107,6 +115,8 @@ class _Walk:
     absent: dict[int, frozenset[int]]
     drawn: dict[int, dict[int, FloatArray]]
     tracker: Tracker
+    corrections: Corrections
+    last: tuple[int, NDArray[np.uint8]] | None = None
     sessions: dict[int, Session] = field(default_factory=dict)
     drawn_last: dict[int, tuple[int, NDArray[np.uint8]]] = field(default_factory=dict)
 
@@ -117,16 +127,39 @@ class _Walk:
             for number, (frame, image) in enumerate(images, 1):
                 if number % _TIDY_EVERY == 0:
                     _tidy_memory()
-                found = self._on(frame, image)
-                for object_id in sorted(found, key=list(self.seeds).index):
-                    prediction = found[object_id]
-                    yield ObjectPrediction(
-                        object_id=object_id,
-                        frame=frame,
-                        box_xyxy=prediction.box_xyxy,
-                        score=prediction.score,
-                        state=prediction.state,
-                    )
+                anew = self._take_corrections(frames[first + number - 1 :])
+                if self.last is not None:
+                    yield from self._named(self.last[0], anew)
+                yield from self._named(frame, self._on(frame, image))
+                self.last = frame, image
+
+    def _named(self, frame: int, found: dict[int, Prediction]) -> Predictions:
+        for object_id in sorted(found, key=list(self.seeds).index):
+            prediction = found[object_id]
+            yield ObjectPrediction(
+                object_id=object_id,
+                frame=frame,
+                box_xyxy=prediction.box_xyxy,
+                score=prediction.score,
+                state=prediction.state,
+            )
+
+    def _take_corrections(self, ahead: range) -> dict[int, Prediction]:
+        """Take boxes ahead for seeds; begin anew at those of the last frame, and return these."""
+        anew: dict[int, Prediction] = {}
+        last = self.last
+        for object_id, frame, box_xyxy in self.corrections():
+            here = last is not None and frame == last[0]
+            if object_id not in self.seeds or not (here or frame in ahead):
+                continue
+            with suppress(BoxError):  # the next run that begins there says what is wrong
+                boxes.check(box_xyxy, (self.source.height, self.source.width))
+                self.seeds[object_id][frame] = self.drawn[object_id][frame] = box_xyxy
+                if here and last is not None:
+                    self.sessions.pop(object_id, None)
+                    self.drawn_last[object_id] = last
+                    anew[object_id] = _as_drawn(box_xyxy)
+        return anew
 
     def _on(self, frame: int, image: NDArray[np.uint8]) -> dict[int, Prediction]:
         """What is found on a frame, by object."""
@@ -136,7 +169,7 @@ class _Walk:
                 # the session begins when a frame without a box comes, if one does
                 self.sessions.pop(object_id, None)
                 self.drawn_last[object_id] = frame, image
-                found[object_id] = Prediction(box_xyxy=of[frame], score=1.0, state=State.FOUND)
+                found[object_id] = _as_drawn(of[frame])
             elif frame in self.absent[object_id]:
                 self.sessions.pop(object_id, None)
                 self.drawn_last.pop(object_id, None)
@@ -158,6 +191,10 @@ class _Walk:
                     box = boxes.check(self.drawn[object_id][other], hw)
                     examples.append((self.source.frame(other), box))
         return self.tracker.start(image, self.seeds[object_id][frame], examples=examples)
+
+
+def _as_drawn(box_xyxy: FloatArray) -> Prediction:
+    return Prediction(box_xyxy=box_xyxy, score=1.0, state=State.FOUND)
 
 
 def _read_ahead(

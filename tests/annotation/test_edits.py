@@ -60,6 +60,23 @@ def test_another_annotation_comes_in_as_new_objects() -> None:
     assert (tracks.get(1, 1), tracks.frames(1)) == (mine, [0, 1])
 
 
+def test_ids_are_kept_unless_they_were_given_out_before() -> None:
+    others = Tracks()
+    for object_id in (2, 3, 7):
+        others.add_object(f"dog {object_id}", object_id)
+        others.put(object_id, object_id, TrackBox(np.array(BOX)))
+    empty, tracks = Tracks(), tracked(1)
+    assert edits.take_in(empty, others) == [2, 3, 7]
+    tracks.delete_object(tracks.add_object())
+    assert edits.take_in(tracks, others) == [8, 3, 7]
+    assert {k: tracks.label(k) for k in tracks.object_ids[1:]} == {
+        3: "dog 3",
+        7: "dog 7",
+        8: "dog 2",
+    }
+    assert tracks.frames(8) == [2]
+
+
 # -- what the machine may do --
 
 
@@ -139,6 +156,21 @@ def test_absent_spans_are_not_tracked_into_until_unmarked() -> None:
     assert tracks.get(1, 8).source is Source.DRAWN
     with pytest.raises(TracksError, match="count from 0; -1"):
         edits.mark_absent(tracks, 1, -1, 2)
+
+
+def test_a_stretch_comes_back_into_view_from_a_frame_on() -> None:
+    tracks = tracked(1)
+    edits.mark_absent(tracks, 1, 3, 9)
+    assert edits.back_in_view(tracks, 1, 5) == 9
+    assert tracks.absent_spans(1) == [range(3, 5)]
+    assert edits.back_in_view(tracks, 1, 6) == 6
+    assert tracks.absent_spans(1) == [range(3, 5)]
+
+
+def test_the_next_box_of_a_person_or_the_end() -> None:
+    tracks = tracked(1, 2)
+    tracks.draw(1, 5, BOX)
+    assert [edits.next_keyframe(tracks, 1, frame, 9) for frame in (0, 4, 5)] == [5, 5, 9]
 
 
 def test_an_occluded_mark_outlives_tracking_and_correction() -> None:

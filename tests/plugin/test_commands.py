@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._app_model import get_app_model
 from numpy.testing import assert_allclose
 
+from napari_ocean.plugin import objects
 from napari_ocean.plugin.commands import around
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State
@@ -20,6 +22,10 @@ ELSEWHERE = np.array([200.0, 100, 240, 140])
 def press(desk: Desk, key: str) -> None:
     desk.viewer.window._qt_viewer._key_map_handler.press_key(key)
     desk.qtbot.wait(60)
+
+
+def execute(name: str) -> None:
+    get_app_model().commands.execute_command(f"napari-ocean.{name}").result()
 
 
 def find(desk: Desk, scores: list[float], first: int = 1) -> None:
@@ -80,6 +86,73 @@ def test_marks_by_key_and_back_by_undo(desk: Desk) -> None:
     assert tracks.frames(1) == [0, 1, 2, 3, 4, 5]
     assert "Redo: End object 1 here" in on.redo.toolTip()
     assert desk.errors == []
+
+
+def test_a_stretch_out_of_view_is_marked_and_unmarked(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 9)
+    desk.widget.controls.next_object.value = 1
+    desk.draw(8)
+    tracks, said = desk.widget.session.tracks, desk.widget.controls.status.text
+    desk.go_to(3)
+    press(desk, "Alt+O")
+    assert (tracks.absent_spans(1), tracks.frames(1)) == ([range(3, 8)], [0, 1, 2, 8, 9])
+    assert said() == "Out of view from frame 3 up to the next box of yours."
+    desk.go_to(5)
+    press(desk, "O")
+    assert tracks.absent_spans(1) == [range(3, 5)]
+    assert said() == "In view again: frame 5 to 7."
+    press(desk, "Ctrl+Z")
+    press(desk, "Ctrl+Z")
+    assert (tracks.absent_spans(1), len(tracks)) == ([], 10)
+    desk.go_to(9)
+    press(desk, "Alt+O")
+    assert tracks.absent_spans(1) == [range(9, N_FRAMES)]
+
+
+def test_a_run_into_a_marked_stretch_says_so_and_o_lets_it_go_on(desk: Desk) -> None:
+    desk.draw(0)
+    desk.go_to(4)
+    press(desk, "]")
+    desk.go_to(0)
+    desk.track("forward")
+    assert "out of view" not in desk.widget.controls.status.text()
+    desk.widget.controls.next_object.value = 1
+    desk.draw(10)
+    desk.track("forward")
+    assert desk.widget.controls.status.text().endswith(
+        "object 1 is marked out of view from frame 11 to 19; press O on frame 11 to unmark it."
+    )
+    desk.go_to(11)
+    press(desk, "O")
+    desk.go_to(10)
+    desk.track("forward")
+    assert "out of view" not in desk.widget.controls.status.text()
+    assert desk.widget.session.tracks.frames(1)[-10:] == list(range(10, N_FRAMES))
+
+
+def test_tracked_boxes_are_cleared_up_to_the_next_box_of_yours(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 9)
+    desk.go_to(6)
+    press(desk, "K")
+    tracks, said = desk.widget.session.tracks, desk.widget.controls.status.text
+    desk.go_to(2)
+    press(desk, "Alt+K")
+    assert tracks.frames(1) == [0, 1, 2, 6, 7, 8, 9]
+    assert said() == "Deleted 3 tracked boxes after frame 2."
+    press(desk, "Alt+K")
+    assert said() == "There is no tracked box between frame 2 and the next box of yours."
+    desk.go_to(6)
+    press(desk, "Alt+K")
+    assert tracks.frames(1) == [0, 1, 2, 6]
+    assert "Clear the tracked boxes of object 1" in desk.widget.controls.undo.toolTip()
+    press(desk, "Ctrl+Z")
+    assert tracks.frames(1) == [0, 1, 2, 6, 7, 8, 9]
+    desk.widget.session.set_object(1, locked=True)
+    press(desk, "Alt+K")
+    assert "locked" in desk.errors[-1]
+    assert len(tracks) == 7
 
 
 def test_review_by_key_from_flag_to_flag(desk: Desk) -> None:
@@ -146,6 +219,63 @@ def test_the_strip_leads_to_a_frame(desk: Desk) -> None:
     desk.widget.controls.strip.clicked.emit(12, 1)
     assert desk.widget.frame == 12
     assert desk.widget.chosen == [1]
+
+
+def test_leaps_and_the_middle_between_keyframes(desk: Desk) -> None:
+    seen = []
+    for key in ("Alt+Right", "Alt+Right", "Alt+Left", "Alt+Left"):  # before there is any box
+        press(desk, key)
+        seen.append(desk.widget.frame)
+    assert seen == [10, N_FRAMES - 1, 9, 0]
+    desk.draw(2)
+    desk.draw(4, ELSEWHERE)
+    desk.widget.controls.next_object.value = 1
+    desk.draw(12)
+    desk.widget.choose([1])
+    desk.go_to(3)
+    press(desk, "Alt+J")
+    assert desk.widget.frame == 7
+    desk.widget.choose([])
+    desk.go_to(3)
+    press(desk, "Alt+J")  # of all objects
+    assert desk.widget.frame == 3
+    desk.go_to(15)
+    assert desk.errors == []
+    press(desk, "Alt+J")
+    assert "between two boxes" in desk.errors[0]
+
+
+def test_a_double_click_on_its_frames_leads_to_an_object(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 8)
+    desk.go_to(3)
+    press(desk, "[")
+    listed = desk.widget.controls.objects.list
+    seen = []
+    for column in (objects.FRAMES, objects.FRAMES, objects.KEYS, objects.FRAMES):
+        listed.itemDoubleClicked.emit(listed.topLevelItem(0), column)
+        seen.append(desk.widget.frame)
+        desk.qtbot.wait(60)
+    assert seen == [8, 3, 3, 8]
+    assert desk.widget.chosen == [1]
+
+
+def test_whole_objects_are_split_merged_and_deleted_from_the_palette(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 5)
+    tracks = desk.widget.session.tracks
+    desk.go_to(3)
+    execute("split")
+    assert (tracks.frames(1), tracks.frames(2)) == ([0, 1, 2], [3, 4, 5])
+    desk.widget.choose([1, 2])
+    desk.qtbot.wait(60)
+    assert desk.widget.controls.objects.ids == [1, 2]
+    execute("join")
+    assert (tracks.object_ids, tracks.frames(1)) == ([1], [0, 1, 2, 3, 4, 5])
+    execute("delete")
+    assert tracks.object_ids == []
+    execute("delete")
+    assert "There is no box yet" in desk.errors[-1]
 
 
 def test_earlier_work_is_offered_and_resumed(

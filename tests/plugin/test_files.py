@@ -58,14 +58,15 @@ def test_every_format_comes_in_as_new_objects_in_one_step(
     desk.qtbot.wait(60)
     tracks = desk.widget.session.tracks
     assert (desk.errors, desk.warnings) == ([], [])
-    assert told == [f"Added 2 objects with 6 boxes from boxes{ending}."]
+    added = f"Added 2 objects with 6 boxes from boxes{ending}"
+    assert told == [f"{added}; ids that were taken are numbered anew."]
     assert tracks.object_ids == [1, 2, 3]
-    assert (tracks.frames(2), tracks.frames(3)) == ([0, 1, 2, 3, 4], [7])
-    assert_allclose(tracks.get(2, 3).box_xyxy, BOX + 3)
+    assert (tracks.frames(3), tracks.frames(2)) == ([0, 1, 2, 3, 4], [7])
+    assert_allclose(tracks.get(3, 3).box_xyxy, BOX + 3)
     assert_allclose(desk.shown()[1, 3], before[1, 3])
     assert len(desk.shown()) == 7
     if "mot" not in ending:
-        assert (tracks.label(2), tracks.label(3)) == ("dog", "cat")
+        assert (tracks.label(3), tracks.label(2)) == ("dog", "cat")
     assert desk.widget.session.undo_labels == [f"Open boxes{ending}", "Draw object"]
     desk.press("undo")
     assert (tracks.object_ids, len(tracks)) == ([1], 1)
@@ -88,6 +89,7 @@ def test_a_clip_without_boxes_gets_a_layer_and_an_autosave(
 ) -> None:
     assert desk.widget.session is None
     desk.widget.load(saved(two_objects(), tmp_path / "boxes.csv"))
+    assert told == ["Added 2 objects with 6 boxes from boxes.csv."]
     assert len(desk.viewer.layers) == 2
     assert sorted(desk.shown()) == [(1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (2, 7)]
     assert desk.widget.controls.status.text() == told[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_ocean.errors import TracksError
-from napari_ocean.plugin.plan import Direction, Leg, Pending, Reach, Who, between, plan
+from napari_ocean.plugin.plan import Direction, Leg, Pending, Reach, Who, between, plan, shut_off
 from napari_ocean.tracks import ABSENT, Source, TrackBox, Tracks
 
 BOX = (10.0, 10.0, 30.0, 30.0)
@@ -211,3 +211,23 @@ def test_between_two_keyframes(frame: int, gap: tuple[int, int]) -> None:
     (leg,) = between(tracks, [1, 2], frame)
     assert (leg.start, leg.stop, leg.fused, leg.object_ids) == (*gap, True, (1,))
     assert leg.steps == 2 * (gap[1] - gap[0])
+
+
+@pytest.mark.parametrize(
+    ("leg", "want"),
+    [
+        ((50, 100, False), [(1, range(51, 100))]),
+        ((0, 51, True), [(1, range(48, 50))]),
+        ((20, 100, False), []),
+    ],
+)
+def test_marks_that_end_a_run_at_once(leg: tuple[int, int, bool], want: list[object]) -> None:
+    tracks = annotated({1: [50], 2: [50]})
+    for frame in [48, 49, *range(51, 100)]:
+        tracks.put(1, frame, ABSENT)
+    start, stop, reverse = leg
+    of = Leg(object_ids=(1, 2), start=start, stop=stop, reverse=reverse, steps=9)
+    assert shut_off(tracks, of) == want
+    tracks.draw(1, 40, BOX)
+    tracks.draw(1, 60, BOX)
+    assert shut_off(tracks, of) == []  # it goes on at the next keyframe

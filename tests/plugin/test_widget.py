@@ -192,6 +192,32 @@ def test_hold_and_go_on(desk: Desk) -> None:
     assert desk.frames(1) == ALL
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_held_run_goes_on_from_what_was_corrected(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.press("pause")
+    desk.qtbot.wait(800)  # the frame in work is handed over
+    last = desk.frames(1)[-1]
+    assert last < 14
+    correct(desk, 1, last, 90, 110)
+    desk.widget.controls.next_object.value = 1
+    ahead = np.array([20.0, 20, 60, 60])
+    desk.boxes.add_rectangles([layers.rectangle(17, ahead, desk.image)])
+    desk.qtbot.wait(20)
+    desk.press("pause")
+    desk.wait()
+    shown, truth = desk.shown(), desk.clip.truth_xyxy
+    assert desk.frames(1) == ALL
+    assert desk.frames(1, "corrected") == [last]
+    assert boxes.iou(shown[1, last + 1], shown[1, last]) > 0.4
+    assert boxes.iou(shown[1, last + 1], truth[last + 1]) == 0
+    assert_allclose(shown[1, 17], ahead, atol=1e-3)
+    assert boxes.iou(shown[1, 18], ahead) > 0.4
+    assert desk.widget.session.pending.frames(reverse=False) == {}
+
+
 def test_between_two_boxes_the_runs_from_both_sides_are_fused(desk: Desk) -> None:
     desk.draw(2)
     desk.widget.controls.next_object.value = 1
@@ -365,7 +391,7 @@ def test_box_outside_the_frame(desk: Desk) -> None:
 def test_no_image(desk: Desk) -> None:
     desk.viewer.layers.clear()
     assert not desk.widget.controls.forward.isEnabled()
-    desk.widget.track("forward")
+    desk.widget.perform("forward")
     assert "open a video" in desk.errors[0]
 
 
@@ -456,6 +482,54 @@ def test_label_and_next_object(desk: Desk) -> None:
     desk.draw(7)
     assert desk.frames(1) == [0, 7]
     assert on.next_object.value == 0
+
+
+def test_the_next_box_is_that_of_the_selected_object_where_it_has_none(desk: Desk) -> None:
+    on = desk.widget.controls
+    desk.draw(0)
+    desk.draw(0, ELSEWHERE)
+    desk.widget.choose([2])
+    desk.press("draw")  # it has one here
+    assert on.next_object.value == 0
+    desk.draw(5)
+    assert (desk.frames(1), desk.frames(2)) == ([0], [0, 5])
+    assert on.next_object.value == 0
+    desk.widget.choose([1])
+    desk.go_to(7)
+    desk.press("draw")
+    assert on.next_object.value == 1
+    assert on.status.text() == "The next box is object 1's; choose 'new object' for another."
+    on.next_object.value = 0
+    desk.boxes.add_rectangles([layers.rectangle(7, ELSEWHERE, desk.image)])
+    desk.qtbot.wait(20)
+    assert desk.frames(3) == [7]
+    desk.widget.choose([3])
+    desk.go_to(8)
+    desk.press("draw")
+    assert on.next_object.value == 3
+    desk.press("undo")  # and the object is gone
+    desk.qtbot.wait(60)
+    assert on.next_object.value == desk.widget.session.next_object == 0
+
+
+@pytest.mark.parametrize("why", ["none", "two", "locked"])
+def test_the_next_box_is_a_new_object_unless_one_that_can_be_drawn_is_selected(
+    desk: Desk, why: str
+) -> None:
+    desk.draw(0)
+    desk.draw(0, ELSEWHERE)
+    desk.widget.session.set_object(2, locked=True)
+    desk.widget.choose({"none": [], "two": [1, 2], "locked": [2]}[why])
+    desk.draw(5)
+    assert desk.frames(3) == [5]
+
+
+def test_an_object_that_lost_all_its_boxes_can_be_drawn_anew(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget.session.remove([1], 0)
+    desk.widget.choose([1])
+    desk.draw(3)
+    assert desk.frames(1) == [3]
 
 
 def test_save(desk: Desk, tmp_path: Path) -> None:
@@ -679,7 +753,7 @@ def test_two_widgets_share_the_boxes(desk: Desk) -> None:
     desk.draw(0)
     assert second.session is desk.widget.session
     desk.press("forward")
-    second.track("forward")
+    second.perform("forward")
     assert "tracked already" in desk.errors[0]
     desk.wait()
     desk.qtbot.wait(50)

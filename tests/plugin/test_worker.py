@@ -148,6 +148,25 @@ def test_a_held_run_hands_over_what_it_has_and_goes_on(drift: Any) -> None:
     assert rest == list(range(6, 20))
 
 
+def test_every_pass_but_a_fused_one_is_told_of_all_corrections(
+    drift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drift(1.0)
+    given, made = [], tracking.propagate
+
+    def propagate(video: Any, tracks: Tracks, **of: Any) -> Iterator[ObjectPrediction]:
+        ask = of["corrections"]
+        given.append(ask and [[frame for _, frame, _ in ask()] for _ in range(2)])
+        return made(video, tracks, **of)
+
+    monkeypatch.setattr(tracking, "propagate", propagate)
+    drawn, control = tracks(2, 12), Control()
+    control.correct(1, 7, box(50))
+    ways = plan(drawn, Direction.BOTH, frame=2, start=0, stop=20, selected=[1])
+    run(drawn, [*ways, *gap(drawn)], control)
+    assert given == [[[7], []], [[7], []], None, None]
+
+
 @pytest.mark.parametrize("at", [1, 7, 19])
 def test_a_held_run_can_be_stopped(drift: Any, at: int) -> None:
     control, steps = Control(), []

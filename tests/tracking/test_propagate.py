@@ -9,6 +9,7 @@ from napari_ocean import boxes
 from napari_ocean.demo import demo_clip
 from napari_ocean.errors import BoxError, TracksError, VideoError
 from napari_ocean.tracking import Tracker, load_tracker, propagate, step_together
+from napari_ocean.tracking.propagate import Corrections
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State, TrackBox, Tracks
 
 CLIP = demo_clip()
@@ -123,6 +124,46 @@ def test_tracks_are_read_only_until_merged(tracker: Tracker) -> None:
     assert tracks.frames(1) == [3]
     assert merged.frames(1) == list(range(3, 12))
     assert merged.drawn_frames(1) == [3]
+
+
+def told(when: dict[int, list[tuple[int, int, np.ndarray]]]) -> Corrections:
+    """Tell of corrections before the frame of that number."""
+    asked = iter(range(len(FRAMES)))
+    return lambda: when.get(next(asked), [])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_walk_goes_on_from_what_is_corrected_meanwhile(tracker: Tracker, reverse: bool) -> None:
+    """On its last frame at once, ahead when it comes there, behind it not at all."""
+    plain = Tracker(tracker.net, tracker.settings)  # which learns nothing from other boxes
+    way = [*range(12)][::-1] if reverse else [*range(12)]
+    last, ahead, behind = way[3], way[8], way[2]
+    tracks = drawn((1, way[0]), (2, way[0]))
+    for frame in (way[7], ahead):
+        tracks.put(1, frame, ABSENT)  # before the person drew there
+    moved = [CLIP.truth_xyxy[last] + 25, CLIP.truth_xyxy[ahead] - 25]
+    corrections = told({4: [(1, behind, BOX), (1, last, moved[0]), (1, ahead, moved[1])]})
+    found = list(propagate(FRAMES, tracks, tracker=plain, reverse=reverse, corrections=corrections))
+    of = [[p for p in found if p.object_id == k] for k in (1, 2)]
+    walked = [*way[:4], last, *way[4:7], *way[8:]]
+    assert [p.frame for p in of[0]] == walked
+    assert [p.frame for p in of[1]] == way
+    assert [k for k, p in enumerate(of[0]) if p.score == 1] == [0, 4, 8]
+    for frame, box, rest in ((last, moved[0], of[0][4:8]), (ahead, moved[1], of[0][8:])):
+        alone = Tracks()
+        alone.draw(alone.add_object(), frame, box)
+        again = propagate(FRAMES, alone, tracker=plain, reverse=reverse)
+        for one, other in zip(rest, again, strict=False):
+            np.testing.assert_allclose(one.box_xyxy, other.box_xyxy, atol=0.05)
+
+
+def test_corrections_that_cannot_be_used_are_left(tracker: Tracker) -> None:
+    outside = np.array([9000.0, 9000, 9100, 9100])
+    corrections = told({2: [(1, 1, outside), (1, 3, outside), (7, 3, BOX)]})
+    found = propagate(FRAMES, drawn((1, 0)), tracker=tracker, stop=5, corrections=corrections)
+    assert [(p.object_id, p.frame, p.score == 1) for p in found] == [
+        (1, frame, frame == 0) for frame in range(5)
+    ]
 
 
 class Counted:
