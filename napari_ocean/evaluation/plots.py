@@ -100,11 +100,16 @@ def write_effort(points: Mapping[str, Sequence[tuple[float, float]]], folder: Pa
         Per method, drawn boxes per 1000 frames and mean overlap, one point per bound.
     folder : Path
     """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, ax = new_figure(("boxes drawn by hand per 1000 frames", "mean overlap of the result"))
     for i, (name, of) in enumerate(points.items()):
         x, y = zip(*of, strict=True)
         ax.plot(x, y, marker="o", color=COLORS[i % len(COLORS)], linestyle=_style(i), label=name)
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     return save(figure, folder / "effort")
 
 
