@@ -6,6 +6,7 @@ so that objects of different aspect are matched; the three maps are mixed by lea
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -106,8 +107,8 @@ class Combination(nn.Module):
     def forward(self, search: Tensor, kernels: tuple[Tensor, ...]) -> Tensor:
         """Matched features ``(N, C, 25, 25)`` for ``(N, C, 31, 31)`` search features."""
         weights = torch.softmax(self.mix, dim=0)
-        plain, tall, wide = (
+        maps = (
             depthwise_correlation(branch(search), weight * kernel)
             for weight, branch, kernel in zip(weights, self.search, kernels, strict=True)
         )
-        return plain + tall + wide
+        return reduce(torch.add, maps)
