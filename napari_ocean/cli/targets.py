@@ -106,7 +106,7 @@ def walks(args: argparse.Namespace, tracks: Tracks, length: int) -> list[Walk]:
         If there is no frame to track.
     """
     stop = length if args.stop is None else min(args.stop, length)
-    frames = range(max(args.start, 0), stop)
+    frames = range(args.start, stop)
     found = {k: [f for f in tracks.keyframes(k) if f in frames] for k in tracks.object_ids}
     keyframes = {k: of for k, of in found.items() if of}
     if not keyframes or args.start < 0:
@@ -115,13 +115,14 @@ def walks(args: argparse.Namespace, tracks: Tracks, length: int) -> list[Walk]:
             f"{stop} (excluded)."
         )
     first, last = min(of[0] for of in keyframes.values()), max(of[-1] for of in keyframes.values())
-    planned = [Walk(range(first, stop), False, keyframes)]
     if args.backward:
-        planned = [Walk(range(frames.start, last + 1), True, keyframes)]
+        planned = [Walk(range(args.start, last + 1), True, keyframes)]
+    else:
+        planned = [Walk(range(first, stop), False, keyframes)]
     if args.both:
         for frame in sorted({of[0] for of in keyframes.values()}):
             begun = {k: [frame] for k, of in keyframes.items() if of[0] == frame}
-            planned.append(Walk(range(frames.start, frame + 1), True, begun))
+            planned.append(Walk(range(args.start, frame + 1), True, begun))
     if not any(walk.expected for walk in planned):
         where, frame = ("before", first) if args.backward else ("after", last)
         raise TracksError(f"No frame lies {where} the box on frame {frame}; nothing to track.")

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from os.path import splitext
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import FormatError
 
@@ -74,8 +73,7 @@ def stems(clip: Clip) -> list[str]:
 
 def inside(box_xyxy: FloatArray, clip: Clip) -> FloatArray | None:
     """Part of a box that lies in the frame, None where nothing of it does."""
-    size = (clip.width, clip.height, clip.width, clip.height)
-    part: FloatArray = np.clip(box_xyxy, 0.0, size)
+    part = boxes.clip(box_xyxy, (clip.height, clip.width))
     return part if part[0] < part[2] and part[1] < part[3] else None
 
 

@@ -167,12 +167,9 @@ class PairSource:
         present = (rng.random(n) >= settings.negative_share) | (stranger < 0)
         scale = rng.uniform(-1, 1, (n, 1)) * settings.search_scale
         aspect = rng.uniform(-1, 1, (n, 1)) * settings.search_aspect * (0.5, -0.5)
-        part = self._parts(rng, second)
-        parted = present & (first == second) & (rng.random(n) < settings.part_share)
-        return {
+        plan: Plan = {
             "present": present,
             "flip": rng.random(n) < 0.5,
-            "part": np.where(parted[:, None], part, (0.0, 0.0, 1.0, 1.0)),
             "template": np.where(present, first, stranger),
             "template_shift": rng.uniform(-1, 1, (n, 2)) * settings.template_shift_px,
             "template_scale": 1 + rng.uniform(-1, 1, (n, 2)) * settings.template_scale,
@@ -181,7 +178,7 @@ class PairSource:
             "search_scale": np.exp(scale + aspect),
             "ground": rng.integers(max(self._photos, 1), size=n),
             "continued": rng.random(n) < settings.background_share,
-            "transplanted": ~parted & (rng.random(n) < settings.transplant_share),
+            "transplanted": rng.random(n) < settings.transplant_share,
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
             **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
             "places": rng.uniform(0, settings.search_px, (n, _PLACES, 2)),
@@ -192,6 +189,12 @@ class PairSource:
             "color": photometry.color_levels(rng, n, settings.color),
             **self._photometric_plan(rng, "template"),
             **self._photometric_plan(rng, "search"),
+        }
+        # last, so that a seed of before there were parts gives the pairs that it gave
+        parted = present & (first == second) & (rng.random(n) < settings.part_share)
+        return plan | {
+            "part": self._parts(rng, second, parted),
+            "transplanted": plan["transplanted"] & ~parted,
         }
 
     def _views(self, rng: np.random.Generator) -> tuple[Indices, Indices]:
@@ -215,12 +218,15 @@ class PairSource:
             first, second = np.where(filmed, start + i, first), np.where(filmed, start + j, second)
         return first, second
 
-    def _parts(self, rng: np.random.Generator, target: Indices) -> FloatArray:
-        """A part of each target, in shares of its box; all of it where that would be too small."""
+    def _parts(
+        self, rng: np.random.Generator, target: Indices, parted: NDArray[np.bool_]
+    ) -> FloatArray:
+        """A part of some targets, in shares of their boxes; all where that would be too small."""
         size = rng.uniform(*_PART_SIZE, (len(target), 2))
         corner = rng.random((len(target), 2)) * (1 - size)
         large = (boxes.size(self._objects.box[target]) * size).min(axis=1) >= _MIN_PART_PX
-        return np.where(large[:, None], np.hstack([corner, corner + size]), (0.0, 0.0, 1.0, 1.0))
+        part = np.hstack([corner, corner + size])
+        return np.where((parted & large)[:, None], part, (0.0, 0.0, 1.0, 1.0))
 
     def _strangers(
         self, rng: np.random.Generator, target: Indices, *, first_views: bool = False

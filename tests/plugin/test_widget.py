@@ -38,6 +38,15 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "step", slowly)
 
 
+def hold_a_run(desk: Desk) -> None:
+    """Draw on the first frame, track, and hold the run once it has found something."""
+    desk.draw(0)
+    desk.press("forward")
+    wait_for_first_boxes(desk)
+    desk.press("pause")
+    desk.qtbot.wait(800)  # the frame in work is handed over
+
+
 def wait_for_first_boxes(desk: Desk) -> None:
     desk.qtbot.waitUntil(lambda: desk.boxes.nshapes > 2, timeout=30_000)
 
@@ -175,11 +184,7 @@ def test_stop_keeps_what_was_found(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("slow")
 def test_hold_and_go_on(desk: Desk) -> None:
-    desk.draw(0)
-    desk.press("forward")
-    wait_for_first_boxes(desk)
-    desk.press("pause")
-    desk.qtbot.wait(800)  # the frame in work is handed over
+    hold_a_run(desk)
     count = desk.boxes.nshapes
     desk.qtbot.wait(500)
     assert desk.boxes.nshapes == count < N_FRAMES
@@ -194,11 +199,7 @@ def test_hold_and_go_on(desk: Desk) -> None:
 
 @pytest.mark.usefixtures("slow")
 def test_a_held_run_goes_on_from_what_was_corrected(desk: Desk) -> None:
-    desk.draw(0)
-    desk.press("forward")
-    wait_for_first_boxes(desk)
-    desk.press("pause")
-    desk.qtbot.wait(800)  # the frame in work is handed over
+    hold_a_run(desk)
     last = desk.frames(1)[-1]
     assert last < 14
     correct(desk, 1, last, 90, 110)
