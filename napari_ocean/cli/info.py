@@ -9,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from napari_ocean.errors import WeightsError
 
-_PACKAGES = ("napari-ocean", "napari", "torch", "numpy", "opencv-python", "av", "PyQt6", "PySide6")
+_PACKAGES = (
+    *("napari-ocean", "napari", "torch", "openvino", "numpy", "opencv-python", "av"),
+    *("PyQt6", "PySide6"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,11 +8,14 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
 from napari_ocean.evaluation.trackers import TrackerSpec, make
+
+if TYPE_CHECKING:
+    from napari_ocean.tracking import Tracker
 
 
 def identity(spec: TrackerSpec) -> dict[str, Any]:
@@ -47,7 +50,15 @@ def _ocean(spec: TrackerSpec) -> dict[str, Any]:
         "weights_sha256": {path.name: digest(path)},
         "napari-ocean": version("napari-ocean"),
         "torch": version("torch"),
+        "engine": _engine(tracker),
     }
+
+
+def _engine(tracker: Tracker) -> str:
+    """What runs the network."""
+    from napari_ocean.network import Compiled
+
+    return f"openvino {version('openvino')}" if isinstance(tracker.search, Compiled) else "torch"
 
 
 def machine() -> str:

@@ -7,7 +7,8 @@ from napari_ocean.network.checkpoint import (
     read_checkpoint,
     save_network,
 )
-from napari_ocean.network.graphs import Answer, Search, cuda_recorder, maps
+from napari_ocean.network.compiled import Compiled, has_openvino
+from napari_ocean.network.graphs import Graphs, cuda_recorder
 from napari_ocean.network.ocean import (
     OceanNet,
     OceanOutput,
@@ -18,6 +19,7 @@ from napari_ocean.network.ocean import (
     stack,
 )
 from napari_ocean.network.presets import LITE, OCEAN, PRESETS, SEARCH_PX, TEMPLATE_PX, Preset
+from napari_ocean.network.search import Answer, Search, maps, ordinary
 
 __all__ = [
     "LITE",
@@ -27,6 +29,8 @@ __all__ = [
     "TEMPLATE_PX",
     "Answer",
     "Checkpoint",
+    "Compiled",
+    "Graphs",
     "OceanNet",
     "OceanOutput",
     "Preset",
@@ -36,9 +40,11 @@ __all__ = [
     "build_network",
     "cuda_recorder",
     "fold_batch_norm",
+    "has_openvino",
     "load_network",
     "lower_precision",
     "maps",
+    "ordinary",
     "read_checkpoint",
     "save_network",
     "stack",

@@ -109,6 +109,6 @@ class Combination(nn.Module):
         weights = torch.softmax(self.mix, dim=0)
         maps = (
             depthwise_correlation(branch(search), weight * kernel)
-            for weight, branch, kernel in zip(weights, self.search, kernels, strict=True)
+            for weight, branch, kernel in zip(weights.unbind(), self.search, kernels, strict=True)
         )
         return reduce(torch.add, maps)

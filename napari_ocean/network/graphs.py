@@ -1,4 +1,4 @@
-"""The search pass as one call, recorded as a CUDA graph where sizes come again.
+"""Search passes recorded as CUDA graphs where sizes come again.
 
 A GPU has done the layers of a small network before the CPU has launched the next ones; a graph
 launches them all at once. It reads and writes fixed tensors, which are kept here and nowhere else.
@@ -10,13 +10,12 @@ import logging
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from napari_ocean.network.grid import decode
-from napari_ocean.network.ocean import OceanNet, OceanOutput, TemplateState
+from napari_ocean.network.ocean import OceanNet, TemplateState
+from napari_ocean.network.search import Answer, ask
 
 GRAPHS = 8
 """Graphs kept, each for one number and size of crops; the one not used for longest goes first."""
@@ -27,46 +26,23 @@ PASSES_BEFORE = 3
 _log = logging.getLogger(__name__)
 
 
-class Answer(NamedTuple):
-    """What the network says of N search crops."""
-
-    raw: Tensor
-    """What the backbone made of them, shape (N, C, H, W)."""
-    maps: Tensor
-    """``x0, y0, x1, y1`` of each cell in px of the crop, regular and (with that head) object-aware
-    score in [0, 1]; float32, shape (N, 5 or 6, S, S)."""
-
-
 Work = Callable[[], Answer]
 Recorder = Callable[[Work], Work]
 """Makes work on fixed tensors cheap to repeat; each repetition overwrites the one answer."""
 
 
-def ask(net: OceanNet, crops: Tensor, state: TemplateState) -> Answer:
-    """One pass of the network over search crops ``(N, 3, S, S)``."""
-    raw = net.backbone(crops)
-    return Answer(raw, maps(net.match(raw, state)))
-
-
-def maps(out: OceanOutput) -> Tensor:
-    """:attr:`Answer.maps` of the heads' output, in one piece so that one copy brings it home."""
-    scores = [logits.sigmoid() for logits in (out.regular, out.aware) if logits is not None]
-    return torch.cat([decode(out.ltrb), *scores], dim=1)
-
-
-class Search:
-    """Asks one network; whoever asks need not know whether a graph answers.
+class Graphs:
+    """A `Search` that replays recorded passes of one network.
 
     Parameters
     ----------
     net : OceanNet
-    recorder : Recorder, optional
-        Default: every pass is an ordinary one.
+    recorder : Recorder
     """
 
-    def __init__(self, net: OceanNet, recorder: Recorder | None = None) -> None:
+    def __init__(self, net: OceanNet, recorder: Recorder) -> None:
         self._net = net
-        self._recorder = recorder
+        self._recorder: Recorder | None = recorder
         self._recorded: OrderedDict[torch.Size, _Recorded] = OrderedDict()
         self._passes: Counter[torch.Size] = Counter()
         self._lock = threading.Lock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,12 +14,16 @@ from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError
 from napari_ocean.network import (
+    Compiled,
+    Graphs,
     OceanNet,
     Search,
     build_network,
     cuda_recorder,
     fold_batch_norm,
+    has_openvino,
     lower_precision,
+    ordinary,
     read_checkpoint,
 )
 from napari_ocean.online.classifier import Classifier
@@ -33,6 +37,7 @@ EXAMPLES = 4
 
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
+Engine = Literal["auto", "torch", "openvino"]
 
 PRECISIONS: Mapping[str, torch.dtype] = {"cpu": torch.float32, "cuda": torch.float16}
 """Number format of the layers of features by kind of device; others use float32."""
@@ -45,6 +50,7 @@ def load_tracker(
     precision: Precision = "auto",
     settings: SiameseSettings | None = None,
     online: bool | OnlineSettings | None = True,
+    engine: Engine = "auto",
 ) -> Tracker:
     """Load a network and make it ready to track.
 
@@ -61,13 +67,16 @@ def load_tracker(
         Default: those that belong to the network.
     online : bool or OnlineSettings, optional
         Learn each target's looks while tracking (Sec. 4.2), and how; False: Siamese only.
+    engine : {"auto", "torch", "openvino"}
+        What runs the network on the frames; ``"auto"``: OpenVINO for float32 on a CPU where it is
+        installed, else PyTorch. The answers are the same up to rounding.
 
     Raises
     ------
     WeightsError
         If the weights are not on this computer or cannot be loaded.
     ConfigError
-        If there is no such device or precision.
+        If there is no such device, precision or engine.
     """
     place = _device(device)
     dtype = _dtype(precision, place)
@@ -81,7 +90,10 @@ def load_tracker(
     if online is True:
         online = OnlineSettings()
     classifier = Classifier.from_released(checkpoint.classifier) if checkpoint.classifier else None
-    return Tracker(net, settings, online or None, classifier)
+    tracker = Tracker(net, settings, online or None, classifier)
+    if _compiles(engine, tracker):
+        tracker.search = Compiled(net)
+    return tracker
 
 
 class Tracker:
@@ -105,9 +117,8 @@ class Tracker:
         classifier: Classifier | None = None,
     ) -> None:
         self.net = net.eval()
-        self.search = Search(
-            net, cuda_recorder(self.device) if self.device.type == "cuda" else None
-        )
+        on_gpu = self.device.type == "cuda"
+        self.search: Search = Graphs(net, cuda_recorder(self.device)) if on_gpu else ordinary(net)
         self.settings = settings
         self.online = online
         self.classifier = classifier
@@ -176,3 +187,17 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in dtypes:
         raise ConfigError(f"precision is {name!r}; it must be auto, {', '.join(dtypes)}.")
     return dtypes[name]
+
+
+def _compiles(engine: str, tracker: Tracker) -> bool:
+    """Whether OpenVINO is to run the network."""
+    if engine not in get_args(Engine):
+        raise ConfigError(f"engine is {engine!r}; it must be {' or '.join(get_args(Engine))}.")
+    can = tracker.device.type == "cpu" and tracker.net.dtype == torch.float32
+    if engine != "openvino":
+        return engine == "auto" and can and has_openvino()
+    if not can:
+        raise ConfigError("OpenVINO runs float32 on the CPU only; use engine='auto'.")
+    if not has_openvino():
+        raise ConfigError("OpenVINO is not installed: pip install openvino, or use engine='torch'.")
+    return True

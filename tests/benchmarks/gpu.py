@@ -30,12 +30,13 @@ from napari_ocean import boxes
 from napari_ocean.demo import DemoClip, demo_clip
 from napari_ocean.network import (
     OCEAN,
+    Graphs,
     OceanNet,
-    Search,
     TemplateState,
     cuda_recorder,
     fold_batch_norm,
     lower_precision,
+    ordinary,
 )
 from napari_ocean.network.graphs import PASSES_BEFORE, Recorder, ask
 from napari_ocean.online.settings import OnlineSettings
@@ -316,7 +317,8 @@ def _tracker(bench: Bench, preset: str, dtype: torch.dtype, *, graph: bool) -> T
     if preset == "ocean":  # random weights are never sure, and a doubtful frame teaches nothing
         settings = replace(settings, found_score=0, lost_score=0)
     tracker = Tracker(net, settings)
-    tracker.search = Search(net, bench.recorder() if graph else None)
+    recorder = bench.recorder() if graph else None
+    tracker.search = Graphs(net, recorder) if recorder else ordinary(net)
     return tracker
 
 

@@ -12,14 +12,16 @@ from napari_ocean.demo import demo_clip
 from napari_ocean.network import (
     LITE,
     Answer,
+    Graphs,
     OceanNet,
-    Search,
     TemplateState,
     fold_batch_norm,
     lower_precision,
+    ordinary,
     stack,
 )
-from napari_ocean.network.graphs import GRAPHS, PASSES_BEFORE, Work, ask
+from napari_ocean.network.graphs import GRAPHS, PASSES_BEFORE, Work
+from napari_ocean.network.search import ask
 from napari_ocean.tracking import Tracker, load_tracker
 
 
@@ -59,7 +61,7 @@ def _question(net: OceanNet, seed: int, count: int = 1) -> tuple[Tensor, Templat
 def test_a_recorded_pass_answers_what_is_asked_now(net: OceanNet) -> None:
     """Other crops of another target, and an answer that is kept stays what it was."""
     tape = Tape()
-    search = Search(net, tape)
+    search = Graphs(net, tape)
     questions = [_question(net, seed) for seed in range(PASSES_BEFORE + 3)]
     answers = [search(*question) for question in questions]
     assert (tape.recorded, tape.repeated) == (1, 3)
@@ -73,7 +75,7 @@ def test_rare_sizes_are_not_recorded_and_old_ones_make_room(net, monkeypatch) ->
         "napari_ocean.network.graphs.ask", lambda net, crops, state: Answer(crops, crops)
     )
     tape = Tape()
-    search = Search(net, tape)
+    search = Graphs(net, tape)
     state = TemplateState((), ())
 
     def look(side: int, times: int) -> None:
@@ -95,7 +97,7 @@ def test_where_nothing_can_be_recorded_passes_are_ordinary(net: OceanNet, caplog
     def refuse(work: Work) -> Work:
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    search = Search(net, refuse)
+    search = Graphs(net, refuse)
     question = _question(net, 0)
     for _ in range(PASSES_BEFORE + 2):
         torch.testing.assert_close(search(*question).maps, ask(net, *question).maps)
@@ -107,7 +109,7 @@ def test_a_session_does_not_know_that_its_passes_are_recorded() -> None:
     clip = demo_clip(n_frames=8)
     tracker = load_tracker(device="cpu")
     taped = Tracker(tracker.net, tracker.settings, tracker.online)
-    taped.search = Search(tracker.net, tape := Tape())
+    taped.search = Graphs(tracker.net, tape := Tape())
     one, other = (t.start(clip.frames[0], clip.truth_xyxy[0]) for t in (tracker, taped))
     for frame in clip.frames[1:]:
         np.testing.assert_allclose(one.step(frame).box_xyxy, other.step(frame).box_xyxy, atol=1e-3)
@@ -158,7 +160,7 @@ def test_a_cuda_graph_answers_like_ordinary_passes() -> None:
     clip = demo_clip(n_frames=12)
     tracker = load_tracker(device="cuda")
     plain = Tracker(tracker.net, tracker.settings, tracker.online)
-    plain.search = Search(tracker.net)
+    plain.search = ordinary(tracker.net)
     one, other = (t.start(clip.frames[0], clip.truth_xyxy[0]) for t in (tracker, plain))
     for frame in clip.frames[1:]:
         a, b = one.step(frame), other.step(frame)
