@@ -95,7 +95,8 @@ def score_maps(filter_: Tensor, features: Tensor, dilation: int = 1) -> Tensor:
 def _filter_gradient(maps: Tensor, features: Tensor, kernel: int, dilation: int) -> Tensor:
     """The transpose of :func:`score_maps`: ``(C, K, K)`` from maps ``(N, H', W')``."""
     by_tap = F.unfold(maps[:, None], **_Geometry(kernel, dilation).fold())  # (N, K K, H W)
-    gradient = torch.einsum("nkl,ncl->ck", by_tap, features.flatten(2))
+    # a product per sample and then the sum: einsum would copy all features
+    gradient = torch.bmm(features.flatten(2), by_tap.mT).sum(dim=0)  # (C, K K)
     return gradient.flip(1).reshape(-1, kernel, kernel)
 
 
