@@ -23,6 +23,7 @@ from napari_ocean.tracks import Tracks
 __all__ = [
     "Clip",
     "check",
+    "clip_of",
     "endings",
     "kinds",
     "read",
@@ -131,17 +132,36 @@ def read(path: str | os.PathLike[str]) -> Tracks:
     """
     path = Path(path)
     named = _reader(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is not a text file in UTF-8 (byte {error.start}).") from error
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
+    text = _text(path)
     try:
         return _by_content(named, text).loads(text)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
+
+
+def clip_of(path: str | os.PathLike[str]) -> Clip | None:
+    """Clip that a file of ours says its boxes are of; None for other files.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is not the native format although its name says so.
+    """
+    path = Path(path)
+    text = _text(path) if _reader(path) is json else ""
+    if not text or _by_content(json, text) is not json:
+        return None
+    return json.clip_of(json.document(text))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not a text file in UTF-8 (byte {error.start}).") from error
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def write(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None) -> None:
@@ -157,7 +177,8 @@ def write(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None
     tracks : Tracks
         What to write.
     clip : Clip, optional
-        The video; COCO, CVAT, YOLO, Pascal VOC and VIA need it.
+        The video; COCO, CVAT, YOLO, Pascal VOC and VIA need it, the native format keeps its name,
+        size and length.
 
     Raises
     ------
@@ -197,8 +218,10 @@ def _dumps(path: Path, tracks: Tracks, clip: Clip | None) -> bytes:
     if suffix is None:
         raise FormatError(f"{path}: {_unknown(path, supported())}")
     try:
-        if suffix in _PLAIN:
-            content: str | bytes = _PLAIN[suffix].dumps(tracks)
+        if suffix == json.SUFFIX and clip is not None:
+            content: str | bytes = json.dumps(tracks, {"clip": json.clip_record(clip)})
+        elif suffix in _PLAIN:
+            content = _PLAIN[suffix].dumps(tracks)
         else:
             content = _OF_CLIP[suffix].dumps(tracks, _fitting(clip, tracks, suffix))
         return content if isinstance(content, bytes) else content.encode()

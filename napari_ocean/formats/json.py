@@ -2,7 +2,8 @@
 
 ::
 
-    {"format": "napari-ocean", "version": 2, "objects": [
+    {"format": "napari-ocean", "version": 2,
+     "clip": {"name": "walk", "width": 640, "height": 480, "length": 250}, "objects": [
       {"id": 1, "label": "dog", "color": "#ff8800", "locked": true, "absent": [[1, 9]], "boxes": [
         {"frame": 0, "box_xyxy": [10.0, 10.0, 50.0, 40.0], "score": 1.0, "state": "found",
          "source": "drawn", "occluded": true}
@@ -11,9 +12,9 @@
 
 Boxes are corners ``x0, y0, x1, y1`` in edge coordinates (pixel (0, 0) covers [0, 1) x [0, 1)),
 frames count from 0 and ids from 1. ``absent`` lists ranges of frames, the second number excluded.
-``color``, ``hidden``, ``locked``, ``absent`` of an object and ``occluded``, ``fine`` of a box are
-left out where there is nothing to tell; version 1 knew neither them nor the sources ``corrected``
-and ``interpolated``. A box stands on one line, which keeps diffs readable. Fields that this version
+``clip``, ``color``, ``hidden``, ``locked``, ``absent`` of an object and ``occluded``, ``fine`` of
+a box are left out where there is nothing to tell; version 1 knew neither them nor the sources
+``corrected`` and ``interpolated``. A box stands on one line, which keeps diffs readable. Fields that this version
 does not know are ignored; a higher version number is refused.
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 
 from napari_ocean.errors import FormatError, TracksError
 from napari_ocean.formats import parsing
+from napari_ocean.formats.clip import Clip
 from napari_ocean.tracks import ABSENT, ObjectInfo, Source, State, TrackBox, Tracks
 
 SUFFIX = ".json"
@@ -33,6 +35,7 @@ NAME = "native, lossless"
 VERSION = 2
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CORNERS = ("x0", "y0", "x1", "y1")
+_CLIP = {"name": str, "width": int, "height": int, "length": int}
 
 
 def loads(text: str) -> Tracks:
@@ -53,6 +56,19 @@ def dumps(tracks: Tracks, extra: Mapping[str, Any] | None = None) -> str:
         objects.append(f'  {dump(record)[:-1]}, "boxes": [\n' + ",\n".join(of) + "\n  ]}")
     head = dump({"format": "napari-ocean", "version": VERSION, **(extra or {})})
     return f'{head[:-1]}, "objects": [\n' + ",\n".join(objects) + "\n]}\n"
+
+
+def clip_record(clip: Clip) -> dict[str, Any]:
+    """The clip as a field of the head, as :func:`clip_of` reads it."""
+    return {name: getattr(clip, name) for name in _CLIP}
+
+
+def clip_of(head: Mapping[str, Any]) -> Clip | None:
+    """The clip that a document says it is of; None where it does not, or not clearly."""
+    said = head.get("clip")
+    if not isinstance(said, dict) or not all(isinstance(said.get(n), t) for n, t in _CLIP.items()):
+        return None
+    return Clip(**{name: said[name] for name in _CLIP})
 
 
 def parse(text: str) -> object:

@@ -116,8 +116,22 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
     ids = open_session().take_in(part, f"Open {path.name}")
     added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
     anew = "" if ids == part.object_ids else "; ids that were taken are numbered anew"
-    left = edits.told(left_out, path.name, n_frames)
+    left = f"{_other_clip(path, image)} {edits.told(left_out, path.name, n_frames)}".strip()
     return Told(f"Added {added} from {path.name}{anew}.", left)
+
+
+def _other_clip(path: Path, image: Image) -> str:
+    """Say so where a file says that it was saved with another clip."""
+    said, here = formats.clip_of(path), clip_of(image)
+    if said is None:
+        return ""
+    alike = (said.length, said.width, said.height) == (here.length, here.width, here.height)
+    if alike and Path(said.name).stem == Path(here.name).stem:
+        return ""
+    return (
+        f"{path.name} was saved with {said.name}, {said.length} frames of {said.width} x "
+        f"{said.height} px; this is {here.name}. Undo if that is wrong."
+    )
 
 
 def _counted(things: Sized, word: str, more: str) -> str:

@@ -59,7 +59,7 @@ class Run(QObject):
         self.home = home
         self.follow = follow
         self.done = 0
-        self.states: Counter[State] = Counter()
+        self._states: dict[tuple[int, int], State] = {}  # of each object and frame
         self.problem: str | None = None
         self._n_objects = len({o for leg in legs for o in leg.object_ids})
         self._rate = 0.0
@@ -122,7 +122,7 @@ class Run(QObject):
         )
         self.done = batch.done
         self._rate = batch.per_second
-        self.states.update(prediction.state for prediction in batch.predictions)
+        self._states.update(((p.object_id, p.frame), p.state) for p in batch.predictions)
         self.advanced.emit(batch)
         self.session.flush()  # nothing is left where the view has gone along
 
@@ -155,10 +155,11 @@ class Run(QObject):
     def summary(self) -> str:
         """Say what the run has brought."""
         word = "Stopped" if self.stopped else "Done"
-        text = f"{word}: {self.done} boxes at {self._frames_per_second}."
-        doubtful = self.states[State.UNCERTAIN], self.states[State.LOST]
-        if any(doubtful):
-            text += f" Uncertain on {doubtful[0]}, lost on {doubtful[1]}: look at these."
+        count = Counter(self._states.values())
+        text = f"{word}: {count.total()} boxes at {self._frames_per_second}."
+        uncertain, lost = count[State.UNCERTAIN], count[State.LOST]
+        if uncertain or lost:
+            text += f" Uncertain on {uncertain}, lost on {lost}: look at these."
         for object_id, span in self._shut_off:
             text += (
                 f" {self.session.name(object_id)} is marked out of view from frame {span.start} "

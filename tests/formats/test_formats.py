@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,24 @@ def test_json_gives_back_everything(tracks: Tracks) -> None:
     assert_same(back, tracks)
     assert back.object_ids == tracks.object_ids
     assert [back.info(i) for i in back.object_ids] == [tracks.info(i) for i in tracks.object_ids]
+
+
+def test_the_native_format_says_whose_boxes_they_are(tmp_path: Path) -> None:
+    clip = formats.Clip(name="walk", width=64, height=48, length=9, images=("a.png",))
+    path = tmp_path / "boxes.json"
+    formats.write(path, one_object(), clip)
+    assert formats.clip_of(path) == replace(clip, images=())
+    assert_same(formats.read(path), one_object())
+    formats.write(path, one_object())
+    assert formats.clip_of(path) is None
+    for odd in ('"clip": 1', '"clip": {"name": "walk", "width": "64", "height": 48, "length": 9}'):
+        path.write_text('{"format": "napari-ocean", "version": 2, ' + odd + ', "objects": []}')
+        assert formats.clip_of(path) is None
+    for name in ("boxes.csv", "boxes.coco.json"):
+        formats.write(tmp_path / name, one_object(), clip)
+        assert formats.clip_of(tmp_path / name) is None
+    (tmp_path / "coco.json").write_bytes((tmp_path / "boxes.coco.json").read_bytes())
+    assert formats.clip_of(tmp_path / "coco.json") is None
 
 
 @given(annotations())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,19 @@ def test_what_does_not_fit_is_left_out_and_told(desk: Desk, tmp_path: Path) -> N
         "Boxes of boxes.json that do not fit this clip were left out: 3 after the last frame (19), "
         "1 outside the picture. Added 2 objects with 7 boxes from boxes.json."
     )
+
+
+def test_boxes_of_another_clip_come_in_with_a_warning(desk: Desk, tmp_path: Path) -> None:
+    """Of the same size, so that nothing else gives the mistake away."""
+    other = replace(files.clip_of(desk.image), name="yesterday.mp4")
+    formats.write(tmp_path / "boxes.json", two_objects(), other)
+    desk.widget.load(tmp_path / "boxes.json")
+    (warning,) = desk.warnings
+    assert warning.startswith(f"boxes.json was saved with yesterday.mp4, {N_FRAMES} frames of")
+    assert "Undo if that is wrong. Added 2 objects with 6 boxes" in warning
+    formats.write(tmp_path / "same.json", two_objects(), files.clip_of(desk.image))
+    desk.widget.load(tmp_path / "same.json")
+    assert len(desk.warnings) == 1
 
 
 @pytest.mark.parametrize(
