@@ -14,8 +14,8 @@ Boxes are corners ``x0, y0, x1, y1`` in edge coordinates (pixel (0, 0) covers [0
 frames count from 0 and ids from 1. ``absent`` lists ranges of frames, the second number excluded.
 ``clip``, ``color``, ``hidden``, ``locked``, ``absent`` of an object and ``occluded``, ``fine`` of
 a box are left out where there is nothing to tell; version 1 knew neither them nor the sources
-``corrected`` and ``interpolated``. A box stands on one line, which keeps diffs readable. Fields that this version
-does not know are ignored; a higher version number is refused.
+``corrected`` and ``interpolated``. A box stands on one line, which keeps diffs readable. Fields
+that this version does not know are ignored; a higher version number is refused.
 """
 
 from __future__ import annotations
