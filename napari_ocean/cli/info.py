@@ -13,6 +13,7 @@ _PACKAGES = (
     *("napari-ocean", "napari", "torch", "openvino", "numpy", "opencv-python", "av"),
     *("PyQt6", "PySide6"),
 )
+_MISSING = "not installed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'python':15}{platform.python_version()} on {platform.platform()}")
     for name in _PACKAGES:
         print(f"{name:15}{_version(name)}")
+    if _version("openvino") == _MISSING:
+        print(f"{'':15}On a CPU, tracking is twice as quick with it: pip install openvino")
     print(f"\nDevices (--device)\n{_devices()}")
     print(f"\nPresets (--model)\n{_presets()}")
     return 0
@@ -33,7 +36,7 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return _MISSING
 
 
 def _devices() -> str:

@@ -16,6 +16,7 @@ from napari_ocean.network.ocean import (
     blend,
     fold_batch_norm,
     lower_precision,
+    part,
     stack,
 )
 from napari_ocean.network.presets import LITE, OCEAN, PRESETS, SEARCH_PX, TEMPLATE_PX, Preset
@@ -45,6 +46,7 @@ __all__ = [
     "lower_precision",
     "maps",
     "ordinary",
+    "part",
     "read_checkpoint",
     "save_network",
     "stack",

@@ -153,6 +153,11 @@ def stack(states: Sequence[TemplateState]) -> TemplateState:
     return TemplateState(tuple(map(torch.cat, regular)), tuple(map(torch.cat, box)))
 
 
+def part(state: TemplateState, index: int) -> TemplateState:
+    """One of the N targets of a state."""
+    return TemplateState(*(tuple(k[index : index + 1] for k in kernels) for kernels in state))
+
+
 def fold_batch_norm(net: OceanNet) -> OceanNet:
     """Fold each batch norm into the convolution before it, in place, for inference.
 

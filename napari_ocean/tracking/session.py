@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
-from napari_ocean.network import TEMPLATE_PX, OceanNet, TemplateState, maps, stack
+from napari_ocean.network import TEMPLATE_PX, OceanNet, TemplateState, maps, part, stack
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.augment import EXAMPLE_VIEWS, VIEWS
 from napari_ocean.online.features import crops_at_once
@@ -179,7 +179,11 @@ class Session:
         side_px = max(round(context_side(boxes.size(box_xyxy), self._settings.context)), 1)
         center = boxes.center(box_xyxy)
         patch, _ = crop_patch(frame_rgb, center, side_px, TEMPLATE_PX, self._fill)
-        return self._net.template(self._crops([patch]))
+        return self._net.template(self._crops(self._ways(patch)))
+
+    def _ways(self, patch: Image) -> list[Image]:
+        """A patch in all ways that the network is to look at it."""
+        return [patch, np.ascontiguousarray(patch[:, ::-1])] if self._settings.mirrored else [patch]
 
     def _learnt(self, question: _Question, crop: Tensor, raw: Tensor) -> FloatArray | None:
         """What the online update says of the crop, if there is one."""
@@ -231,8 +235,8 @@ class Session:
             )
         ]
         crops = self._crops([picture.crop for picture in pictures])
-        parts = crops.split(crops_at_once(self._device))
-        raw = torch.cat([self._net.backbone(part) for part in parts])
+        few = crops.split(crops_at_once(self._device))
+        raw = torch.cat([self._net.backbone(of) for of in few])
         if self._settings.aspect_share > 0:
             self._stretch_wh = self._own_aspect(raw, pictures)
         if self._holds and tracker.online is not None:
@@ -246,7 +250,7 @@ class Session:
         logs = []
         for i, picture in enumerate(pictures):
             if not picture.view.rotation_deg:
-                out = self._net.match(raw[i : i + 1], self._looks.template)
+                out = self._net.match(raw[i : i + 1], part(self._looks.template, 0))
                 said = _array(maps(out))[0]
                 found = siamese.at(*self._read(said), boxes.center(picture.box_px))
                 logs.append(np.log(boxes.size(picture.box_px) / boxes.size(found)))
@@ -315,12 +319,14 @@ def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> lis
     """Answers to questions whose crops are of one size."""
     first = sessions[0]
     with inference(first._net):
-        crops = first._crops([question.patch for question in questions])
+        seen = [first._ways(question.patch) for question in questions]
+        crops = first._crops([way for ways in seen for way in ways])
         said = first._search(crops, stack([session._looks.template for session in sessions]))
-        one_each = zip(sessions, questions, crops.split(1), said.raw.split(1), strict=True)
+        plain = [of[:: len(seen[0])].split(1) for of in (crops, said.raw)]
+        one_each = zip(sessions, questions, *plain, strict=True)
         # before the maps are waited for, so that a GPU has this to go on with
-        learnt = [session._learnt(*seen) for session, *seen in one_each]
-        maps_each = _array(said.maps)
+        learnt = [session._learnt(*asked) for session, *asked in one_each]
+        maps_each = [siamese.both_ways(ways) for ways in np.split(_array(said.maps), len(sessions))]
         return [
             session._answer(*asked)
             for session, *asked in zip(sessions, questions, maps_each, learnt, strict=True)

@@ -66,6 +66,28 @@ def fuse_scores(regular: FloatArray, aware: FloatArray | None, aware_weight: flo
     return (1 - aware_weight) * regular + aware_weight * aware
 
 
+def both_ways(maps: FloatArray) -> FloatArray:
+    """Mean of what is said of a crop as it is and in the mirror.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (2, M, S, S)
+        :attr:`napari_ocean.network.Answer.maps`; of length 1 where nobody looked into the mirror.
+
+    Returns
+    -------
+    ndarray of float64, shape (M, S, S)
+        In px of the crop as it is.
+    """
+    if len(maps) == 1:
+        return np.asarray(maps[0])
+    plain, mirror = maps[0], maps[1, :, :, ::-1].copy()
+    x0, x2 = mirror[0].copy(), mirror[2].copy()
+    last_px = cell_centers(maps.shape[-1]).numpy()[[0, -1]].sum()  # the grid's middle is the crop's
+    mirror[0], mirror[2] = last_px - x2, last_px - x0
+    return np.asarray((plain + mirror) / 2)
+
+
 def calibrate(score: FloatArray, gain: float, offset: float) -> FloatArray:
     """Scores in [0, 1] whose logit is multiplied and moved (Platt scaling)."""
     if (gain, offset) == (1.0, 0.0):
