@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
 
 from napari_ocean import boxes
+from napari_ocean.demo import demo_clip
 from napari_ocean.network import load_network
-from napari_ocean.tracking import RELEASED, Tracker
+from napari_ocean.network.grid import cell_centers
+from napari_ocean.tracking import RELEASED, Tracker, load_tracker, siamese
 from napari_ocean.tracking.crop import crop_patch, mean_color, round_half_up
 from tests.network.golden import GOLDEN, RTOL, official_state
 
@@ -57,3 +61,41 @@ def test_tracks_equal_the_reference(tmp_path, name: str, aware: bool) -> None:
         box = session.step(frame).box_xyxy
         got.append([*boxes.center(box), *boxes.size(box)])
     assert_allclose(got, GOLDEN[f"track_{name}"], rtol=RTOL)
+
+
+def test_what_is_seen_in_the_mirror_is_turned_back() -> None:
+    """Two answers that say the same of a crop have themselves as their mean."""
+    rng = np.random.default_rng(0)
+    centers = cell_centers(25).numpy()
+    x, y = np.meshgrid(centers, centers)
+    left, top, right, bottom = rng.uniform(5, 60, (4, 25, 25))
+    plain = np.stack([x - left, y - top, x + right, y + bottom, *rng.uniform(size=(2, 25, 25))])
+    assert_allclose(siamese.both_ways(plain[None]), plain)
+    # in the mirror a cell's left is its right, and it stands on the other side of the crop
+    mirrored = np.stack([-x + 254 - right, y - top, -x + 254 + left, y + bottom, *plain[4:]])
+    seen = mirrored[:, :, ::-1]
+    assert seen[0, 3, 24] == mirrored[0, 3, 0]
+    assert_allclose(siamese.both_ways(np.stack([plain, seen])), plain)
+
+
+def test_with_the_mirror_left_and_right_are_alike() -> None:
+    """A clip in the mirror gives the boxes in the mirror."""
+    clip = demo_clip()
+    tracker = load_tracker(device="cpu", online=False)
+    width = clip.frames.shape[2]
+
+    def mirrored(box_xyxy: np.ndarray) -> np.ndarray:
+        return np.array([width - box_xyxy[2], box_xyxy[1], width - box_xyxy[0], box_xyxy[3]])
+
+    differ = []
+    for on in (False, True):
+        tracker.settings = replace(tracker.settings, mirrored=on)
+        plain = tracker.start(clip.frames[0], clip.truth_xyxy[0])
+        turned = tracker.start(clip.frames[0][:, ::-1].copy(), mirrored(clip.truth_xyxy[0]))
+        pairs = [
+            (plain.step(frame).box_xyxy, mirrored(turned.step(frame[:, ::-1].copy()).box_xyxy))
+            for frame in clip.frames[1:5]
+        ]
+        differ.append(max(np.abs(one - other).max() for one, other in pairs))
+    assert differ[1] < 0.8  # px; crops begin at whole ones
+    assert differ[0] > 1.5
