@@ -162,6 +162,7 @@ LITE = SiameseSettings(
     aware_weight=0.3,
     min_size_px=4,
     exact_crop_origin=True,
+    mirrored=True,
     aspect_share=0.5,
     score_offset=1.5,
 )

@@ -151,7 +151,7 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
         "with torch.inference_mode():\n"
         "    search = Compiled(net)\n"
         "    search(crops, net.template(crops[..., :127, :127]))\n"
-        "assert 'openvino' in __import__('sys').modules and search._requests\n"
+        "assert 'openvino' in __import__('sys').modules and search._queues\n"
     )
     env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", code], check=True, env=env, timeout=120)
