@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "released code does, or not at all (faster) (default: %(default)s)",
     )
     parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="look at each frame once, not a second time in the mirror: up to twice as quick, "
+        "boxes a little less exact",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         help=f"file for the boxes; the ending says how: {formats.supported()} (default: VIDEO's "
@@ -86,7 +92,9 @@ def _track(
     from napari_ocean.cli.follow import follow
     from napari_ocean.tracking import ONLINE, load_tracker, propagate
 
-    tracker = load_tracker(args.model, device=args.device, online=ONLINE[args.online])
+    tracker = load_tracker(
+        args.model, device=args.device, online=ONLINE[args.online], fast=args.fast
+    )
     runs = [
         propagate(
             video,

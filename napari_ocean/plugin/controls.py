@@ -48,7 +48,7 @@ class Controls(QWidget):
     image, shapes, next_object, who, curve, color_by, model, device : magicgui.widgets.ComboBox
     label : magicgui.widgets.LineEdit
     first, last, at_most : magicgui.widgets.SpinBox
-    follow : magicgui.widgets.CheckBox
+    follow, fast : magicgui.widgets.CheckBox
     model_file : magicgui.widgets.FileEdit
     draw, backward, both, forward, to_keyframe, between, interpolate, stop, pause : QPushButton
     undo, redo, keyframe, absent, occluded, resume, decline, keys, load, export : QPushButton
@@ -197,6 +197,12 @@ class Controls(QWidget):
             choices=["auto", "cpu", "cuda", "mps"],
             tooltip="Where the network runs; auto takes a GPU when there is one.",
         )
+        self.fast = CheckBox(
+            name="fast",
+            text="Fast",
+            tooltip="Look at each frame once, not a second time in the mirror: up to twice as "
+            "quick, boxes a little less exact.",
+        )
 
     def _make_progress(self) -> None:
         self.progress = QProgressBar()
@@ -221,7 +227,7 @@ class Controls(QWidget):
         colors.setObjectName("legend")
         colors.setWordWrap(True)
         options = _form(self.who, self.first, self.last, self.at_most, self.curve)
-        self._model_form = _form(self.model, self.model_file, self.device)
+        self._model_form = _form(self.model, self.model_file, self.device, self.fast)
         self.model.changed.connect(self._show_model_file)
         self._show_model_file(self.model.value)
         self.review_part = _collapsible("Review", self.review)
@@ -269,10 +275,10 @@ class Controls(QWidget):
         self.stop.setEnabled(running)
         self.pause.setEnabled(running)
         self.show_held(False)
-        for part in (self.image, self.shapes, self.model, self.model_file, self.device):
+        network = (self.model, self.model_file, self.device, self.fast)
+        reach = (self.first, self.last, self.at_most, self.who)
+        for part in (self.image, self.shapes, *network, *reach):
             part.enabled = not running
-        for choice in (self.first, self.last, self.at_most, self.who):
-            choice.enabled = not running
 
     def show_review(self) -> None:
         """Open the review part, once: after that the person has seen it."""

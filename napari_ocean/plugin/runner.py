@@ -60,7 +60,7 @@ class Runner:
         self._viewer = viewer
         self._controls = controls
         self._weights_folder = weights_folder
-        self._trackers: dict[tuple[str, str], Tracker] = {}
+        self._trackers: dict[tuple[str, str, bool], Tracker] = {}
         self._own_step = False
         self._activity: Any = None
         self._updating = False
@@ -78,14 +78,15 @@ class Runner:
         model = str(on.model_file.value) if on.model.value == MODEL_FILE else on.model.value
         if on.model.value == MODEL_FILE and not Path(model).is_file():
             raise WeightsError("Choose the weights file of the model, or the model lite.")
-        key, trackers = (weights_of(model, self._weights_folder), on.device.value), self._trackers
+        key = (weights_of(model, self._weights_folder), on.device.value, on.fast.value)
+        trackers = self._trackers
 
         def load() -> Tracker:
             from napari_ocean.tracking import load_tracker
 
             if key not in trackers:
                 trackers.clear()
-                trackers[key] = load_tracker(key[0], device=key[1])
+                trackers[key] = load_tracker(key[0], device=key[1], fast=key[2])
             return trackers[key]
 
         return load

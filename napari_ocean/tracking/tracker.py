@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -51,6 +52,7 @@ def load_tracker(
     settings: SiameseSettings | None = None,
     online: bool | OnlineSettings | None = True,
     engine: Engine = "auto",
+    fast: bool = False,
 ) -> Tracker:
     """Load a network and make it ready to track.
 
@@ -70,6 +72,9 @@ def load_tracker(
     engine : {"auto", "torch", "openvino"}
         What runs the network on the frames; ``"auto"``: OpenVINO for float32 on a CPU where it is
         installed, else PyTorch. The answers are the same up to rounding.
+    fast : bool
+        Look at each frame once, where the settings have a second look in the mirror: up to twice
+        as quick, boxes a little less exact.
 
     Raises
     ------
@@ -86,6 +91,8 @@ def load_tracker(
     aware = net.aware_head is not None
     if settings is None:
         settings = default_settings(net.preset.name, aware=aware)
+    if fast:
+        settings = replace(settings, mirrored=False)
     net = lower_precision(fold_batch_norm(net), dtype).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs
     if online is True:
         online = OnlineSettings()

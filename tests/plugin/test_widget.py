@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose
 from qtpy.QtCore import QThreadPool
 
-from napari_ocean import boxes, formats
+from napari_ocean import boxes, formats, tracking
 from napari_ocean.demo import DemoClip
 from napari_ocean.plugin import demo, files, layers
 from napari_ocean.plugin.widget import OceanWidget
@@ -408,6 +408,23 @@ def test_model_without_weights(desk: Desk, tmp_path: Path) -> None:
     assert len(desk.errors) == 2
     assert desk.frames(1) == [0]
     assert desk.widget.controls.tracking.currentIndex() == 0
+
+
+def test_fast_is_another_tracker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, made = [], tracking.load_tracker
+
+    def load(*args: Any, **options: Any) -> tracking.Tracker:
+        asked.append(options["fast"])
+        return made(*args, **options)
+
+    monkeypatch.setattr(tracking, "load_tracker", load)
+    desk.draw(0)
+    desk.widget.controls.at_most.value = 2
+    for fast in (False, True, True):
+        desk.widget.controls.fast.value = fast
+        desk.track("forward")
+    assert asked == [False, True]
+    assert desk.frames(1) == [0, 1, 2]
 
 
 # -- closing --

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,14 @@ def test_unknown_devices_are_refused() -> None:
     for device in ("cuda:99", "toaster", "meta"):
         with pytest.raises(ConfigError, match=device):
             load_tracker(device=device)
+
+
+def test_fast_looks_once() -> None:
+    assert load_tracker(device="cpu").settings.mirrored
+    fast = load_tracker(device="cpu", fast=True)
+    assert fast.settings == replace(load_tracker(device="cpu").settings, mirrored=False)
+    session = fast.start(FRAME, (20, 10, 50, 40))
+    assert len(session._looks.template.regular[0]) == 1
 
 
 def test_unknown_precisions_are_refused() -> None:
