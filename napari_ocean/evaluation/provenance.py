@@ -39,7 +39,9 @@ def identity(spec: TrackerSpec) -> dict[str, Any]:
 def _ocean(spec: TrackerSpec) -> dict[str, Any]:
     from napari_ocean.tracking import ONLINE, find_weights, load_tracker, settings_from
 
-    tracker = load_tracker(spec.model, device=spec.device, online=ONLINE[spec.online])
+    tracker = load_tracker(
+        spec.model, device=spec.device, online=ONLINE[spec.online], engine=spec.engine
+    )
     settings, online = settings_from(spec.settings, tracker.settings, tracker.online)
     path = find_weights(spec.model)
     return {

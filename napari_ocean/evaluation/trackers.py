@@ -31,6 +31,8 @@ class TrackerSpec:
     """Preset or weights file (ours only)."""
     device: str = "auto"
     """Torch device (ours only)."""
+    engine: str = "auto"
+    """What runs the network: ``auto``, ``torch`` or ``openvino`` (ours only)."""
     online: str = "default"
     """How the online update works: ``default``, ``official``, or ``off`` (ours only)."""
     settings: Mapping[str, bool | float | int] = field(default_factory=dict)
@@ -82,7 +84,9 @@ def make(spec: TrackerSpec) -> Start:
 def _ocean(spec: TrackerSpec) -> Start:
     from napari_ocean.tracking import ONLINE, load_tracker, settings_from  # torch is loaded here
 
-    tracker = load_tracker(spec.model, device=spec.device, online=ONLINE[spec.online])
+    tracker = load_tracker(
+        spec.model, device=spec.device, online=ONLINE[spec.online], engine=spec.engine
+    )
     tracker.settings, tracker.online = settings_from(
         spec.settings, tracker.settings, tracker.online
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ EXAMPLES = 4
 
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
-Engine = Literal["auto", "torch", "openvino"]
+ENGINES = ("auto", "torch", "openvino")
 
 PRECISIONS: Mapping[str, torch.dtype] = {"cpu": torch.float32, "cuda": torch.float16}
 """Number format of the layers of features by kind of device; others use float32."""
@@ -51,7 +51,7 @@ def load_tracker(
     precision: Precision = "auto",
     settings: SiameseSettings | None = None,
     online: bool | OnlineSettings | None = True,
-    engine: Engine = "auto",
+    engine: str = "auto",
     fast: bool = False,
 ) -> Tracker:
     """Load a network and make it ready to track.
@@ -97,10 +97,8 @@ def load_tracker(
     if online is True:
         online = OnlineSettings()
     classifier = Classifier.from_released(checkpoint.classifier) if checkpoint.classifier else None
-    tracker = Tracker(net, settings, online or None, classifier)
-    if _compiles(engine, tracker):
-        tracker.search = Compiled(net)
-    return tracker
+    search = Compiled(net) if _compiles(engine, place, dtype) else None
+    return Tracker(net, settings, online or None, classifier, search)
 
 
 class Tracker:
@@ -114,6 +112,8 @@ class Tracker:
         Default: Siamese only.
     classifier : Classifier, optional
         What the online update knows beforehand; default: nothing.
+    search : Search, optional
+        What runs the network on search crops; default: PyTorch, on a GPU with CUDA graphs.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class Tracker:
         settings: SiameseSettings,
         online: OnlineSettings | None = None,
         classifier: Classifier | None = None,
+        search: Search | None = None,
     ) -> None:
         self.net = net.eval()
-        on_gpu = self.device.type == "cuda"
-        self.search: Search = Graphs(net, cuda_recorder(self.device)) if on_gpu else ordinary(net)
+        self.search = search or _passes(net, self.device)
         self.settings = settings
         self.online = online
         self.classifier = classifier
@@ -196,11 +196,16 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return dtypes[name]
 
 
-def _compiles(engine: str, tracker: Tracker) -> bool:
+def _passes(net: OceanNet, device: torch.device) -> Search:
+    """PyTorch's passes, as quick as the device lets them be."""
+    return Graphs(net, cuda_recorder(device)) if device.type == "cuda" else ordinary(net)
+
+
+def _compiles(engine: str, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether OpenVINO is to run the network."""
-    if engine not in get_args(Engine):
-        raise ConfigError(f"engine is {engine!r}; it must be {' or '.join(get_args(Engine))}.")
-    can = tracker.device.type == "cpu" and tracker.net.dtype == torch.float32
+    if engine not in ENGINES:
+        raise ConfigError(f"engine is {engine!r}; it must be {' or '.join(ENGINES)}.")
+    can = device.type == "cpu" and dtype == torch.float32
     if engine != "openvino":
         return engine == "auto" and can and has_openvino()
     if not can:

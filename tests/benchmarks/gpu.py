@@ -310,16 +310,17 @@ def _network(preset: str) -> OceanNet:
 
 
 def _tracker(bench: Bench, preset: str, dtype: torch.dtype, *, graph: bool) -> Tracker:
-    """Siamese only; its crops stay at 255 px when it takes the target for lost."""
+    """Siamese only, one look at a frame; crops stay at 255 px when the target counts as lost."""
     net = lower_precision(copy.deepcopy(_network(preset)), dtype)
     net = net.to(bench.device, memory_format=torch.channels_last)
-    settings = replace(default_settings(net.preset.name, aware=True), widening_steps=0)
+    settings = replace(
+        default_settings(net.preset.name, aware=True), widening_steps=0, mirrored=False
+    )
     if preset == "ocean":  # random weights are never sure, and a doubtful frame teaches nothing
         settings = replace(settings, found_score=0, lost_score=0)
-    tracker = Tracker(net, settings)
     recorder = bench.recorder() if graph else None
-    tracker.search = Graphs(net, recorder) if recorder else ordinary(net)
-    return tracker
+    search = Graphs(net, recorder) if recorder else ordinary(net)
+    return Tracker(net, settings, search=search)
 
 
 def _question(

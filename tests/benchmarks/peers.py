@@ -76,4 +76,9 @@ def _specs(args: argparse.Namespace) -> tuple[dict[str, TrackerSpec], list[str]]
             specs[name] = spec
     specs.pop("static")
     specs["ocean-off"] = replace(specs["ocean"], online="off")
+    fast = {"mirrored": False}
+    specs["ocean-fast"] = replace(specs["ocean"], settings=fast)
+    specs["ocean-off-fast"] = replace(specs["ocean-off"], settings=fast)
+    specs["ocean in PyTorch"] = replace(specs["ocean"], engine="torch")
+    specs["ocean-off-fast in PyTorch"] = replace(specs["ocean-off-fast"], engine="torch")
     return specs, missing

@@ -15,6 +15,7 @@ import torch
 
 from napari_ocean import boxes
 from napari_ocean.demo import DemoClip, demo_clip
+from napari_ocean.network import ordinary, part
 from napari_ocean.network.grid import decode
 from napari_ocean.online.classifier import Classifier
 from napari_ocean.online.features import Cells
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
                 **_learning(tracker),
                 "decode": _decoding(video),
                 f"layer, {LAYER_BATCH} boxes": _layer(clip),
-                "WHOLE STEP, Siamese only": _stepping(Tracker(tracker.net, tracker.settings), clip),
+                "WHOLE STEP, Siamese only": _stepping(_siamese(tracker), clip),
                 "WHOLE STEP": _stepping(tracker, clip),
                 "FROM THE FILM": _from_film(tracker, clip, other),
             }
@@ -80,17 +81,26 @@ def run(args: argparse.Namespace) -> None:
     print(f"First frame with it: {np.median(began):.0f} ms (aim: under 1000).")
 
 
+def _siamese(tracker: Tracker) -> Tracker:
+    return Tracker(tracker.net, tracker.settings, search=tracker.search)
+
+
 def _network(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
-    """The bare forward of a search crop, and its parts."""
+    """The bare network on what a step asks of it, and its parts on one crop in PyTorch."""
     net = tracker.net
     x = _tensor(tracker, _crop(tracker, clip)[0])
-    state = net.template(x[..., :127, :127])
+    asked = torch.cat([x, x.flip(-1)]) if tracker.settings.mirrored else x
+    states = net.template(asked[..., :127, :127])
+    state = part(states, 0)
+    plain = ordinary(net)
     raw = net.backbone(x)
     features = net.neck(raw)
     matched = net.box_combination(features, state.box)
     ltrb, box_features = net.box_head(matched)
     parts: dict[str, Work] = {
-        "NETWORK": lambda: net.search(x, state).regular.cpu(),
+        "NETWORK": lambda: tracker.search(asked, states).maps.cpu(),
+        "the same in PyTorch": lambda: plain(asked, states).maps.cpu(),
+        "one crop in PyTorch": lambda: plain(x, state).maps.cpu(),
         "backbone": lambda: net.backbone(x),
         "neck": lambda: net.neck(raw),
         "combination (each of two)": lambda: net.box_combination(features, state.box),

@@ -108,8 +108,8 @@ def test_where_nothing_can_be_recorded_passes_are_ordinary(net: OceanNet, caplog
 def test_a_session_does_not_know_that_its_passes_are_recorded() -> None:
     clip = demo_clip(n_frames=8)
     tracker = load_tracker(device="cpu")
-    taped = Tracker(tracker.net, tracker.settings, tracker.online)
-    taped.search = Graphs(tracker.net, tape := Tape())
+    search = Graphs(tracker.net, tape := Tape())
+    taped = Tracker(tracker.net, tracker.settings, tracker.online, search=search)
     one, other = (t.start(clip.frames[0], clip.truth_xyxy[0]) for t in (tracker, taped))
     for frame in clip.frames[1:]:
         np.testing.assert_allclose(one.step(frame).box_xyxy, other.step(frame).box_xyxy, atol=1e-3)
@@ -159,8 +159,8 @@ def test_what_half_precision_leaves_float32(net: OceanNet) -> None:
 def test_a_cuda_graph_answers_like_ordinary_passes() -> None:
     clip = demo_clip(n_frames=12)
     tracker = load_tracker(device="cuda")
-    plain = Tracker(tracker.net, tracker.settings, tracker.online)
-    plain.search = ordinary(tracker.net)
+    search = ordinary(tracker.net)
+    plain = Tracker(tracker.net, tracker.settings, tracker.online, search=search)
     one, other = (t.start(clip.frames[0], clip.truth_xyxy[0]) for t in (tracker, plain))
     for frame in clip.frames[1:]:
         a, b = one.step(frame), other.step(frame)
