@@ -319,14 +319,16 @@ def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> lis
     """Answers to questions whose crops are of one size."""
     first = sessions[0]
     with inference(first._net):
-        seen = [first._ways(question.patch) for question in questions]
-        crops = first._crops([way for ways in seen for way in ways])
+        looks = [of._ways(question.patch) for of, question in zip(sessions, questions, strict=True)]
+        crops = first._crops([way for ways in looks for way in ways])
         said = first._search(crops, stack([session._looks.template for session in sessions]))
-        plain = [of[:: len(seen[0])].split(1) for of in (crops, said.raw)]
-        one_each = zip(sessions, questions, *plain, strict=True)
+        own = np.cumsum([0, *map(len, looks)])[:-1]  # where each session's answers begin
         # before the maps are waited for, so that a GPU has this to go on with
-        learnt = [session._learnt(*asked) for session, *asked in one_each]
-        maps_each = [siamese.both_ways(ways) for ways in np.split(_array(said.maps), len(sessions))]
+        learnt = [
+            session._learnt(question, crops[i : i + 1], said.raw[i : i + 1])
+            for session, question, i in zip(sessions, questions, own, strict=True)
+        ]
+        maps_each = [siamese.both_ways(ways) for ways in np.split(_array(said.maps), own[1:])]
         return [
             session._answer(*asked)
             for session, *asked in zip(sessions, questions, maps_each, learnt, strict=True)

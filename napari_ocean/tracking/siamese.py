@@ -82,9 +82,8 @@ def both_ways(maps: FloatArray) -> FloatArray:
     if len(maps) == 1:
         return np.asarray(maps[0])
     plain, mirror = maps[0], maps[1, :, :, ::-1].copy()
-    x0, x2 = mirror[0].copy(), mirror[2].copy()
     last_px = cell_centers(maps.shape[-1]).numpy()[[0, -1]].sum()  # the grid's middle is the crop's
-    mirror[0], mirror[2] = last_px - x2, last_px - x0
+    mirror[[0, 2]] = last_px - mirror[[2, 0]]
     return np.asarray((plain + mirror) / 2)
 
 
