@@ -329,9 +329,9 @@ def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> lis
             for session, question, i in zip(sessions, questions, own, strict=True)
         ]
         maps_each = [siamese.both_ways(ways) for ways in np.split(_array(said.maps), own[1:])]
+        told = zip(sessions, questions, maps_each, learnt, strict=True)
         return [
-            session._answer(*asked)
-            for session, *asked in zip(sessions, questions, maps_each, learnt, strict=True)
+            session._answer(question, own_maps, more) for session, question, own_maps, more in told
         ]
 
 
