@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fast",
         action="store_true",
         help="look at each frame once, not a second time in the mirror: up to twice as quick, "
-        "boxes a little less exact",
+        "boxes a little less exact (always so on a CPU without OpenVINO)",
     )
     parser.add_argument(
         "--out",
@@ -93,7 +93,7 @@ def _track(
     from napari_ocean.tracking import ONLINE, load_tracker, propagate
 
     tracker = load_tracker(
-        args.model, device=args.device, online=ONLINE[args.online], fast=args.fast
+        args.model, device=args.device, online=ONLINE[args.online], fast=args.fast or None
     )
     runs = [
         propagate(

@@ -201,7 +201,7 @@ class Controls(QWidget):
             name="fast",
             text="Fast",
             tooltip="Look at each frame once, not a second time in the mirror: up to twice as "
-            "quick, boxes a little less exact.",
+            "quick, boxes a little less exact (always so on a CPU without OpenVINO).",
         )
 
     def _make_progress(self) -> None:

@@ -86,7 +86,7 @@ class Runner:
 
             if key not in trackers:
                 trackers.clear()
-                trackers[key] = load_tracker(key[0], device=key[1], fast=key[2])
+                trackers[key] = load_tracker(key[0], device=key[1], fast=key[2] or None)
             return trackers[key]
 
         return load

@@ -117,7 +117,7 @@ def test_a_session_finds_the_same_boxes() -> None:
     clip = demo_clip(n_frames=20)
     found = {}
     for engine in ("torch", "openvino"):
-        tracker = load_tracker(device="cpu", engine=engine)
+        tracker = load_tracker(device="cpu", engine=engine, fast=False)
         assert isinstance(tracker.search, Compiled) == (engine == "openvino")
         session = tracker.start(clip.frames[0], clip.truth_xyxy[0])
         found[engine] = [session.step(frame).box_xyxy for frame in clip.frames[1:]]

@@ -96,7 +96,7 @@ def test_a_look_alike_crossing_in_front_does_not_take_the_box_along(tracker: Tra
 def test_without_it_the_results_are_those_of_the_siamese_tracker() -> None:
     """Bit for bit, whatever the online settings of the tracker beside it."""
     clip = demo_clip(n_frames=8)
-    plain, off = load_tracker(online=False, engine="torch"), load_tracker()
+    plain, off = load_tracker(online=False, engine="torch", fast=False), load_tracker()
     off = Tracker(off.net, replace(off.settings, learnt_weight=0.9))
     beside = load_tracker().start(clip.frames[0], clip.truth_xyxy[0])
     one = _follow(plain, list(clip.frames), clip.truth_xyxy[0])

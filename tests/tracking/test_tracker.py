@@ -117,6 +117,8 @@ def test_unknown_devices_are_refused() -> None:
 
 def test_fast_looks_once() -> None:
     assert load_tracker(device="cpu").settings.mirrored
+    assert not load_tracker(device="cpu", engine="torch").settings.mirrored
+    assert load_tracker(device="cpu", engine="torch", fast=False).settings.mirrored
     fast = load_tracker(device="cpu", fast=True)
     assert fast.settings == replace(load_tracker(device="cpu").settings, mirrored=False)
     session = fast.start(FRAME, (20, 10, 50, 40))
