@@ -277,10 +277,17 @@ def _affine(shapes: Shapes, image: Image) -> tuple[FloatArray, FloatArray]:
 
 def rectangle(frame: int, box_xyxy: FloatArray, image: Image) -> FloatArray:
     """Corners of a box as napari wants them in the image's axes, shape (4, ndim)."""
-    x0, y0, x1, y1 = np.asarray(box_xyxy) - HALF
-    corners = np.zeros((4, image.ndim))
-    corners[:, time_axis(image)] = frame
-    corners[:, -2:] = [(y0, x0), (y0, x1), (y1, x1), (y1, x0)]
+    (corners,) = rectangles(np.array([frame]), np.asarray(box_xyxy)[None], image)
+    return np.asarray(corners)
+
+
+def rectangles(frames: NDArray[np.intp], boxes_xyxy: FloatArray, image: Image) -> FloatArray:
+    """Corners of boxes ``(N, 4)`` on their frames ``(N,)``, shape (N, 4, ndim)."""
+    x0, y0, x1, y1 = (boxes_xyxy - HALF).T
+    corners = np.zeros((len(frames), 4, image.ndim))
+    corners[:, :, time_axis(image)] = frames[:, None]
+    corners[:, :, -2] = np.stack([y0, y0, y1, y1], axis=1)
+    corners[:, :, -1] = np.stack([x0, x1, x1, x0], axis=1)
     return corners
 
 

@@ -233,8 +233,9 @@ class BoxesView:
 
     def _corners(self, shown: Mapping[Key, FloatArray]) -> FloatArray:
         """Corners of some boxes as napari wants them, shape (N, 4, ndim)."""
-        corners = [layers.rectangle(frame, box, self.image) for (_, frame), box in shown.items()]
-        return np.array(corners).reshape(-1, 4, self.image.ndim)
+        frames = np.array([frame for _, frame in shown], dtype=np.intp)
+        boxes_xyxy = np.array(list(shown.values()), dtype=np.float64).reshape(-1, 4)
+        return layers.rectangles(frames, boxes_xyxy, self.image)
 
     def _rest(self) -> Rest:
         """Boxes that the layer does not show: of other frames, or hidden."""
