@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="look at each frame once, not a second time in the mirror: up to twice as quick, "
-        "boxes a little less exact (always so on a CPU without OpenVINO)",
+        help="lite: look at each frame once, not a second time in the mirror: up to twice as "
+        "quick, boxes a little less exact (always so on a CPU without OpenVINO)",
     )
     parser.add_argument(
         "--out",

@@ -40,7 +40,11 @@ def _ocean(spec: TrackerSpec) -> dict[str, Any]:
     from napari_ocean.tracking import ONLINE, find_weights, load_tracker, settings_from
 
     tracker = load_tracker(
-        spec.model, device=spec.device, online=ONLINE[spec.online], engine=spec.engine
+        spec.model,
+        device=spec.device,
+        online=ONLINE[spec.online],
+        engine=spec.engine,
+        fast=False,
     )
     settings, online = settings_from(spec.settings, tracker.settings, tracker.online)
     path = find_weights(spec.model)
@@ -58,9 +62,9 @@ def _ocean(spec: TrackerSpec) -> dict[str, Any]:
 
 def _engine(tracker: Tracker) -> str:
     """What runs the network."""
-    from napari_ocean.network import Compiled
+    from napari_ocean.network import Compiled, openvino_version
 
-    return f"openvino {version('openvino')}" if isinstance(tracker.search, Compiled) else "torch"
+    return f"openvino {openvino_version()}" if isinstance(tracker.search, Compiled) else "torch"
 
 
 def machine() -> str:

@@ -85,7 +85,11 @@ def _ocean(spec: TrackerSpec) -> Start:
     from napari_ocean.tracking import ONLINE, load_tracker, settings_from  # torch is loaded here
 
     tracker = load_tracker(
-        spec.model, device=spec.device, online=ONLINE[spec.online], engine=spec.engine
+        spec.model,
+        device=spec.device,
+        online=ONLINE[spec.online],
+        engine=spec.engine,
+        fast=False,  # the engine is not to choose what is measured
     )
     tracker.settings, tracker.online = settings_from(
         spec.settings, tracker.settings, tracker.online

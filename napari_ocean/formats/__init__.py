@@ -140,18 +140,21 @@ def read(path: str | os.PathLike[str]) -> Tracks:
 
 
 def clip_of(path: str | os.PathLike[str]) -> Clip | None:
-    """Clip that a file of ours says its boxes are of; None for other files.
+    """Clip that a native file says its boxes are of; None where it does not, and of other files.
 
     Raises
     ------
     FormatError
-        If the file cannot be read, or is not the native format although its name says so.
+        If it cannot be read; the message names it.
     """
     path = Path(path)
-    text = _text(path) if _reader(path) is json else ""
-    if not text or _by_content(json, text) is not json:
+    if suffix_of(path) != json.SUFFIX:
         return None
-    return json.clip_of(json.document(text))
+    text = _text(path)
+    try:
+        return None if coco.recognises(text) else json.clip_of(json.document(text))
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def _text(path: Path) -> str:

@@ -66,8 +66,8 @@ def clip_record(clip: Clip) -> dict[str, Any]:
 def clip_of(head: Mapping[str, Any]) -> Clip | None:
     """The clip that a document says it is of; None where it does not, or not clearly."""
     said = head.get("clip")
-    if not isinstance(said, dict) or not all(isinstance(said.get(n), t) for n, t in _CLIP.items()):
-        return None
+    if not isinstance(said, dict) or any(type(said.get(n)) is not t for n, t in _CLIP.items()):
+        return None  # True is no number here
     return Clip(**{name: said[name] for name in _CLIP})
 
 

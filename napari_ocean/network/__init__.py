@@ -7,7 +7,7 @@ from napari_ocean.network.checkpoint import (
     read_checkpoint,
     save_network,
 )
-from napari_ocean.network.compiled import Compiled, has_openvino
+from napari_ocean.network.compiled import Compiled, openvino_version
 from napari_ocean.network.graphs import Graphs, cuda_recorder
 from napari_ocean.network.ocean import (
     OceanNet,
@@ -41,10 +41,10 @@ __all__ = [
     "build_network",
     "cuda_recorder",
     "fold_batch_norm",
-    "has_openvino",
     "load_network",
     "lower_precision",
     "maps",
+    "openvino_version",
     "ordinary",
     "part",
     "read_checkpoint",

@@ -11,7 +11,10 @@ import os
 import sys
 import threading
 from collections import Counter
-from importlib.util import find_spec
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -25,20 +28,40 @@ CROPS_BEFORE = 60
 The first side that is asked for, that of the ordinary search crop, is compiled at once."""
 
 THREADS = 2
-"""Threads of all passes together; unlike PyTorch's they lose nothing when cores are busy."""
+"""Threads of all passes together where layers are small (:attr:`Preset.cpu_threads`), else all
+cores; and crops that are answered at once. Unlike PyTorch's they lose nothing on busy cores."""
+
+_REPORTS = "openvino_telemetry"
 
 _log = logging.getLogger(__name__)
 
 
-def has_openvino() -> bool:
-    """Whether OpenVINO is installed."""
-    return find_spec("openvino") is not None
+def openvino_version() -> str | None:
+    """Version of OpenVINO, None where it is not installed or does not work."""
+    return None if (module := _openvino()) is None else str(module.__version__)
+
+
+@cache
+def _openvino() -> Any:
+    """OpenVINO, which tells its makers that it is imported unless that part of it is missing."""
+    silent = _REPORTS not in sys.modules
+    if silent:
+        sys.modules[_REPORTS] = None  # type: ignore[assignment]  # no such module
+    try:
+        module = import_module("openvino")
+        return module if hasattr(module, "convert_model") else None
+    except ModuleNotFoundError:
+        return None
+    except Exception as error:  # noqa: BLE001  # a broken library raises what it likes
+        _log.warning("OpenVINO cannot be loaded, tracking is slower without: %s", error)
+        return None
+    finally:
+        if silent:
+            del sys.modules[_REPORTS]
 
 
 class Compiled:
     """A `Search` by compiled passes, each of one crop: on a CPU a batch saves nothing.
-
-    Several crops take turns on as many threads as one crop has for itself.
 
     Parameters
     ----------
@@ -47,50 +70,57 @@ class Compiled:
     """
 
     def __init__(self, net: OceanNet) -> None:
+        cores = os.cpu_count() or 1
         self._net = net
+        self._threads = cores if net.preset.cpu_threads is None else min(THREADS, cores)
         self._compiles = True
         self._models: dict[int, Any] = {}
-        self._queues: dict[tuple[int, int], Any] = {}
+        self._requests: dict[tuple[int, int], list[Any]] = {}
         self._seen: Counter[int] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, crops: Tensor, state: TemplateState) -> Answer:
         """Answer for crops ``(N, 3, S, S)`` and the states of N targets, or of one for all."""
         with self._lock:
-            queue = self._queue(crops, state)
-            if queue is None:
-                return ask(self._net, crops, state)
-            answers: dict[int, list[Tensor]] = {}
-
-            def keep(request: Any, index: int) -> None:
-                said = (torch.from_numpy(tensor.data.copy()) for tensor in request.output_tensors)
-                answers[index] = list(said)
-
-            queue.set_callback(keep)
-            parts = (crops, *state.regular, *state.box)
-            given = [part.contiguous().numpy() for part in parts]  # alive until all is answered
-            for i in range(len(crops)):
-                own = [part[min(i, len(part) - 1)][None] for part in given]
-                queue.start_async(own, i, share_inputs=True)
-            queue.wait_all()
-        ordered = [answers[i] for i in range(len(crops))]
-        return Answer(*(torch.cat(parts) for parts in zip(*ordered, strict=True)))
-
-    def _queue(self, crops: Tensor, state: TemplateState) -> Any:
-        """What answers crops of this side; None where an ordinary pass shall."""
-        side = crops.shape[-1]
-        at_once = min(len(crops), _threads())
-        if self._compiles and (side, at_once) not in self._queues:
-            self._seen[side] += len(crops)
-            if not self._models or side in self._models or self._seen[side] > CROPS_BEFORE:
+            if self._compiles:
                 try:
-                    if side not in self._models:
-                        self._models[side] = _convert(self._net, crops, state)
-                    self._queues[side, at_once] = _compile(self._models[side], at_once)
+                    if requests := self._of(crops, state):
+                        return _infer(requests, crops, state)
                 except Exception as error:  # noqa: BLE001  # whatever it cannot do, PyTorch can
                     _log.warning("OpenVINO fails here, tracking is slower without: %s", error)
                     self._compiles = False
-        return self._queues.get((side, at_once))
+                    self._models.clear()
+                    self._requests.clear()
+        return ask(self._net, crops, state)
+
+    def _of(self, crops: Tensor, state: TemplateState) -> list[Any]:
+        """What answers crops of this side, some at once; nothing where ordinary passes shall."""
+        side = crops.shape[-1]
+        at_once = min(len(crops), THREADS, self._threads)
+        if (side, at_once) not in self._requests:
+            self._seen[side] += len(crops)
+            if self._models and side not in self._models and self._seen[side] <= CROPS_BEFORE:
+                return []
+            if side not in self._models:
+                self._models[side] = _convert(self._net, crops, state)
+            self._requests[side, at_once] = _compile(self._models[side], at_once, self._threads)
+        return self._requests[side, at_once]
+
+
+def _infer(requests: Sequence[Any], crops: Tensor, state: TemplateState) -> Answer:
+    """Answer as many crops at once as there are requests."""
+    given = [part.contiguous().numpy() for part in (crops, *state.regular, *state.box)]
+    answers = []
+    for start in range(0, len(crops), len(requests)):
+        with ExitStack() as busy:  # all are waited for: they read `given`
+            for i, request in zip(range(start, len(crops)), requests, strict=False):
+                own = [part[min(i, len(part) - 1)][None] for part in given]
+                request.start_async(own, share_inputs=True)
+                busy.callback(request.wait)
+        for request in requests[: len(crops) - start]:
+            said = request.output_tensors
+            answers.append([torch.from_numpy(tensor.data.copy()) for tensor in said])
+    return Answer(*(torch.cat(parts) for parts in zip(*answers, strict=True)))
 
 
 class _Pass(nn.Module):
@@ -107,30 +137,21 @@ class _Pass(nn.Module):
 
 def _convert(net: OceanNet, crops: Tensor, state: TemplateState) -> Any:
     """A pass over one crop of this side, as OpenVINO reads it."""
-    # OpenVINO tells its makers over the network when it is imported, unless this part is missing
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # no such module
-    import openvino
-
     with torch.inference_mode(False), torch.no_grad():
         shown = [part[:1].clone() for part in (crops, *state.regular, *state.box)]
         traced = torch.jit.trace(_Pass(net).eval(), shown, check_trace=False)
-        return openvino.convert_model(
+        return _openvino().convert_model(
             traced, example_input=shown, input=[tuple(part.shape) for part in shown]
         )
 
 
-def _compile(model: Any, at_once: int) -> Any:
+def _compile(model: Any, at_once: int, threads: int) -> list[Any]:
     """What answers so many crops at once."""
-    import openvino
-
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": _threads(),
+        "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": at_once,
         "ENABLE_CPU_PINNING": False,  # other programs have the cores, too
     }
-    return openvino.AsyncInferQueue(openvino.compile_model(model, "CPU", settings), at_once)
-
-
-def _threads() -> int:
-    return min(THREADS, os.cpu_count() or 1)
+    compiled = _openvino().compile_model(model, "CPU", settings)
+    return [compiled.create_infer_request() for _ in range(at_once)]

@@ -28,8 +28,8 @@ class Answer(NamedTuple):
 
 
 Search = Callable[[Tensor, TemplateState], Answer]
-"""Answer for crops ``(N, 3, S, S)`` and the states of N targets, or of one that all crops share;
-it may be kept."""
+"""Answer for crops ``(N, 3, S, S)`` and the states of N targets, or of one that all crops share
+every time; it may be kept."""
 
 
 def ordinary(net: OceanNet) -> Search:

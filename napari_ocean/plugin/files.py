@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sized
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,14 @@ from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
 from napari_ocean.plugin.session import Session
-from napari_ocean.video import FrameArray, files_of, image_names, natural_key
+from napari_ocean.video import (
+    IMAGE_SUFFIXES,
+    SUFFIXES,
+    FrameArray,
+    files_of,
+    image_names,
+    natural_key,
+)
 
 
 class Told(NamedTuple):
@@ -113,10 +121,11 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
             f"No box in {path.name} lies in this clip, which has {n_frames} frames of {width} x "
             f"{height} px; is the file another clip's?"
         )
+    other_clip = _other_clip(path, image)
     ids = open_session().take_in(part, f"Open {path.name}")
     added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
     anew = "" if ids == part.object_ids else "; ids that were taken are numbered anew"
-    left = f"{_other_clip(path, image)} {edits.told(left_out, path.name, n_frames)}".strip()
+    left = f"{other_clip} {edits.told(left_out, path.name, n_frames)}".strip()
     return Told(f"Added {added} from {path.name}{anew}.", left)
 
 
@@ -126,12 +135,20 @@ def _other_clip(path: Path, image: Image) -> str:
     if said is None:
         return ""
     alike = (said.length, said.width, said.height) == (here.length, here.width, here.height)
-    if alike and Path(said.name).stem == Path(here.name).stem:
+    if alike and _plain(said.name) == _plain(here.name):
         return ""
     return (
         f"{path.name} was saved with {said.name}, {said.length} frames of {said.width} x "
         f"{said.height} px; this is {here.name}. Undo if that is wrong."
     )
+
+
+def _plain(name: str) -> str:
+    """Name of a clip without a film's or stack's ending, and without what napari adds to a twin."""
+    name = re.sub(r" \[\d+\]$", "", name)
+    ending = Path(name).suffix.lower()
+    known = {*SUFFIXES, *IMAGE_SUFFIXES, ".npy", ".zarr"}
+    return name.removesuffix(Path(name).suffix) if ending in known else name
 
 
 def _counted(things: Sized, word: str, more: str) -> str:

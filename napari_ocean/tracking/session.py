@@ -182,7 +182,7 @@ class Session:
         return self._net.template(self._crops(self._ways(patch)))
 
     def _ways(self, patch: Image) -> list[Image]:
-        """A patch in all ways that the network is to look at it."""
+        """A template or search patch in all ways that the network is to look at it."""
         return [patch, np.ascontiguousarray(patch[:, ::-1])] if self._settings.mirrored else [patch]
 
     def _learnt(self, question: _Question, crop: Tensor, raw: Tensor) -> FloatArray | None:
@@ -306,8 +306,9 @@ def step_together(sessions: Sequence[Session], frame_rgb: Image) -> list[Predict
     for i, question in enumerate(questions):
         by_size.setdefault(len(question.patch), []).append(i)
     found: dict[int, Prediction] = {}
+    looks = 2 if any(session._settings.mirrored for session in sessions) else 1
     for alike in by_size.values():
-        at_once = crops_at_once(sessions[0]._device)
+        at_once = crops_at_once(sessions[0]._device) // looks
         for start in range(0, len(alike), at_once):
             batch = alike[start : start + at_once]
             answers = _answers([sessions[i] for i in batch], [questions[i] for i in batch])

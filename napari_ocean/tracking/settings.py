@@ -46,8 +46,8 @@ class SiameseSettings:
     exact_crop_origin: bool = False
     """Take back the rounding of the crop's corner to whole pixels; the released code ignores it."""
     mirrored: bool = False
-    """Look at each crop a second time in the mirror and take the mean of boxes and scores, for the
-    time of two passes (ours)."""
+    """Look at each frame's crop a second time in the mirror and take the mean of boxes and scores,
+    for the time of two passes (ours). First views and the online update see it as it is."""
     aspect_share: float = 0.0
     """How far boxes are given the aspect of the drawn one where the network, looking at the first
     frame, finds another, in [0, 1] (ours)."""

@@ -22,8 +22,8 @@ from napari_ocean.network import (
     build_network,
     cuda_recorder,
     fold_batch_norm,
-    has_openvino,
     lower_precision,
+    openvino_version,
     ordinary,
     read_checkpoint,
 )
@@ -211,9 +211,9 @@ def _compiles(engine: str, device: torch.device, dtype: torch.dtype) -> bool:
         raise ConfigError(f"engine is {engine!r}; it must be {' or '.join(ENGINES)}.")
     can = device.type == "cpu" and dtype == torch.float32
     if engine != "openvino":
-        return engine == "auto" and can and has_openvino()
+        return engine == "auto" and can and openvino_version() is not None
     if not can:
         raise ConfigError("OpenVINO runs float32 on the CPU only; use engine='auto'.")
-    if not has_openvino():
-        raise ConfigError("OpenVINO is not installed: pip install openvino, or use engine='torch'.")
+    if openvino_version() is None:
+        raise ConfigError("OpenVINO is not here: pip install openvino, or use engine='torch'.")
     return True

@@ -79,6 +79,6 @@ def _specs(args: argparse.Namespace) -> tuple[dict[str, TrackerSpec], list[str]]
     fast = {"mirrored": False}
     specs["ocean-fast"] = replace(specs["ocean"], settings=fast)
     specs["ocean-off-fast"] = replace(specs["ocean-off"], settings=fast)
-    specs["ocean in PyTorch"] = replace(specs["ocean"], engine="torch")  # which is fast, too
-    specs["ocean-off in PyTorch"] = replace(specs["ocean-off"], engine="torch")
+    for name in ("ocean", "ocean-off-fast"):
+        specs[f"{name} in PyTorch"] = replace(specs[name], engine="torch")
     return specs, missing

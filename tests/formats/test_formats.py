@@ -87,19 +87,27 @@ def test_json_gives_back_everything(tracks: Tracks) -> None:
 
 
 def test_the_native_format_says_whose_boxes_they_are(tmp_path: Path) -> None:
-    clip = formats.Clip(name="walk", width=64, height=48, length=9, images=("a.png",))
+    clip = formats.Clip(name="walk", width=64, height=48, length=9, images=tuple("abcdefghi"))
     path = tmp_path / "boxes.json"
     formats.write(path, one_object(), clip)
     assert formats.clip_of(path) == replace(clip, images=())
     assert_same(formats.read(path), one_object())
     formats.write(path, one_object())
     assert formats.clip_of(path) is None
-    for odd in ('"clip": 1', '"clip": {"name": "walk", "width": "64", "height": 48, "length": 9}'):
+    for odd in (
+        '"clip": 1',
+        '"clip": {"name": "walk", "width": true, "height": 48, "length": 9}',
+        '"clip": {"name": "walk", "width": "64", "height": 48, "length": 9}',
+    ):
         path.write_text('{"format": "napari-ocean", "version": 2, ' + odd + ', "objects": []}')
         assert formats.clip_of(path) is None
     for name in ("boxes.csv", "boxes.coco.json"):
         formats.write(tmp_path / name, one_object(), clip)
         assert formats.clip_of(tmp_path / name) is None
+    path.write_text("{")
+    with pytest.raises(FormatError, match=r"boxes.json: line 1"):
+        formats.clip_of(path)
+    assert formats.clip_of(tmp_path / "gone.yolo.zip") is None
     (tmp_path / "coco.json").write_bytes((tmp_path / "boxes.coco.json").read_bytes())
     assert formats.clip_of(tmp_path / "coco.json") is None
 

@@ -20,9 +20,10 @@ from napari_ocean.network import (
     Search,
     TemplateState,
     fold_batch_norm,
+    openvino_version,
     stack,
 )
-from napari_ocean.network.compiled import CROPS_BEFORE
+from napari_ocean.network.compiled import CROPS_BEFORE, _openvino
 from napari_ocean.network.search import ask
 from napari_ocean.tracking import Tracker, load_tracker
 
@@ -105,9 +106,26 @@ def test_where_openvino_fails_passes_are_ordinary(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("Unsupported operation")
 
-    monkeypatch.setattr("openvino.compile_model", refuse)
+    monkeypatch.setattr(_openvino(), "compile_model", refuse)
     search = Compiled(net)
     crops, state = _question(net, 1)
+    for _ in range(2):
+        assert torch.equal(search(crops, state).maps, ask(net, crops, state).maps)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@torch.inference_mode()
+def test_what_fails_later_is_answered_by_pytorch(
+    net: OceanNet, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def start_async(self, *_: object, **__: object) -> None:
+            raise RuntimeError("out of memory")
+
+    search = Compiled(net)
+    crops, state = _question(net, 3)
+    _same(search, net, crops, state)
+    search._requests[255, 2][1] = Broken()  # the first is at work when it fails
     for _ in range(2):
         assert torch.equal(search(crops, state).maps, ask(net, crops, state).maps)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -136,10 +154,29 @@ def test_which_engine_runs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
         engine(engine="openvino", precision="bfloat16")
     with pytest.raises(ConfigError, match="must be auto or torch or openvino"):
         engine(engine="onnx")
-    monkeypatch.setattr("napari_ocean.tracking.tracker.has_openvino", lambda: False)
+    monkeypatch.setattr("napari_ocean.tracking.tracker.openvino_version", lambda: None)
     assert not engine()
     with pytest.raises(ConfigError, match="pip install openvino"):
         engine(engine="openvino")
+
+
+def test_an_openvino_that_does_not_work_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(name: str) -> None:
+        raise OSError("libopenvino.so.2640: cannot open shared object file")
+
+    monkeypatch.setattr("napari_ocean.network.compiled.import_module", broken)
+    _openvino.cache_clear()
+    try:
+        assert openvino_version() is None
+        assert "cannot be loaded" in caplog.text
+        tracker = load_tracker(device="cpu")
+        assert not isinstance(tracker.search, Compiled)
+        assert not tracker.settings.mirrored, "one look in PyTorch"
+    finally:
+        _openvino.cache_clear()
+    assert "openvino_telemetry" not in sys.modules
 
 
 def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
@@ -151,7 +188,7 @@ def test_openvino_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
         "with torch.inference_mode():\n"
         "    search = Compiled(net)\n"
         "    search(crops, net.template(crops[..., :127, :127]))\n"
-        "assert 'openvino' in __import__('sys').modules and search._queues\n"
+        "assert 'openvino' in __import__('sys').modules and search._requests\n"
     )
     env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", code], check=True, env=env, timeout=120)

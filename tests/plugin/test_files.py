@@ -134,9 +134,14 @@ def test_boxes_of_another_clip_come_in_with_a_warning(desk: Desk, tmp_path: Path
     (warning,) = desk.warnings
     assert warning.startswith(f"boxes.json was saved with yesterday.mp4, {N_FRAMES} frames of")
     assert "Undo if that is wrong. Added 2 objects with 6 boxes" in warning
-    formats.write(tmp_path / "same.json", two_objects(), files.clip_of(desk.image))
-    desk.widget.load(tmp_path / "same.json")
+    for name in (desk.image.name, f"{desk.image.name}.mp4", f"{desk.image.name} [1]"):
+        formats.write(tmp_path / "same.json", two_objects(), replace(other, name=name))
+        desk.widget.load(tmp_path / "same.json")
     assert len(desk.warnings) == 1
+    formats.write(tmp_path / "twin.json", two_objects(), replace(other, name="clip 12.5mg"))
+    desk.image.name = "clip 12.9mg"
+    desk.widget.load(tmp_path / "twin.json")
+    assert "was saved with clip 12.5mg" in desk.warnings[1]
 
 
 @pytest.mark.parametrize(

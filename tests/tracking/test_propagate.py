@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -273,10 +275,14 @@ def test_where_every_frame_is_drawn_nothing_is_tracked(tracker: Tracker, monkeyp
 
 
 def test_several_targets_share_a_batch_and_find_what_each_finds_alone(tracker: Tracker) -> None:
-    plain = Tracker(tracker.net, tracker.settings)
+    plain = Tracker(tracker.net, tracker.settings, search=tracker.search)
+    once = Tracker(tracker.net, replace(tracker.settings, mirrored=False), search=tracker.search)
     starts = [CLIP.truth_xyxy[0], CLIP.truth_xyxy[0] + 20, np.array([300.0, 60.0, 360.0, 110.0])]
-    together = [plain.start(CLIP.frames[0], box) for box in starts]
-    alone = [plain.start(CLIP.frames[0], box) for box in starts]
+    begin = [plain.start, once.start, plain.start]  # one of them does not look into the mirror
+    together, alone = (
+        [start(CLIP.frames[0], box) for start, box in zip(begin, starts, strict=True)]
+        for _ in range(2)
+    )
     for image in CLIP.frames[1:4]:
         batch = step_together(together, image)
         for one, other in zip(batch, [session.step(image) for session in alone], strict=True):

@@ -128,7 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = RELEASED[args.settings] if args.settings else None
     online = ONLINE[args.online]
     try:
-        tracker = load_tracker(args.model, device=args.device, settings=settings, online=online)
+        tracker = load_tracker(
+            args.model, device=args.device, settings=settings, online=online, fast=False
+        )
         serve(tracker.start, "napari-ocean")
     except OceanError as error:
         sys.stderr.write(f"{error}\n")
