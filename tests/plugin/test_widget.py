@@ -17,6 +17,8 @@ from napari_ocean import boxes, formats, tracking
 from napari_ocean.demo import DemoClip
 from napari_ocean.plugin import demo, files, layers
 from napari_ocean.plugin.widget import OceanWidget
+from napari_ocean.plugin.worker import Batch
+from napari_ocean.tracks import ObjectPrediction
 from tests.plugin.conftest import N_FRAMES, Desk, drag, mouse
 
 ALL = list(range(N_FRAMES))
@@ -408,6 +410,23 @@ def test_model_without_weights(desk: Desk, tmp_path: Path) -> None:
     assert len(desk.errors) == 2
     assert desk.frames(1) == [0]
     assert desk.widget.controls.tracking.currentIndex() == 0
+
+
+def test_a_box_that_is_found_twice_counts_once(desk: Desk) -> None:
+    """As after a correction in the middle of a run, on the last frame of it."""
+    desk.draw(0)
+    desk.widget.controls.at_most.value = 3
+    desk.press("forward")
+    run = desk.widget._runner.run
+    assert run is not None
+    desk.wait()
+    assert run.summary().startswith("Done: 4 boxes")  # the drawn one is one of them
+    last = desk.widget.session.tracks.get(1, 3)
+    again = ObjectPrediction(
+        object_id=1, frame=3, box_xyxy=last.box_xyxy, score=last.score, state=last.state
+    )
+    run._on_batch(Batch([again], 5, 5, 1.0))
+    assert run.summary().startswith("Done: 4 boxes")
 
 
 def test_fast_is_another_tracker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
