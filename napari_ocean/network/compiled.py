@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
 from importlib import import_module
@@ -101,9 +102,13 @@ class Compiled:
             self._seen[side] += len(crops)
             if self._models and side not in self._models and self._seen[side] <= CROPS_BEFORE:
                 return []
-            if side not in self._models:
-                self._models[side] = _convert(self._net, crops, state)
-            self._requests[side, at_once] = _compile(self._models[side], at_once, self._threads)
+            # in a thread, where Ctrl-C is not raised: OpenVINO would make an error of its own of it
+            with ThreadPoolExecutor(1, "napari-ocean-compile") as apart:
+                if side not in self._models:
+                    made = apart.submit(_convert, self._net, crops, state)
+                    self._models[side] = made.result()
+                ready = apart.submit(_compile, self._models[side], at_once, self._threads)
+                self._requests[side, at_once] = ready.result()
         return self._requests[side, at_once]
 
 

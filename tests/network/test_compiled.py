@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +115,21 @@ def test_where_openvino_fails_passes_are_ordinary(
     for _ in range(2):
         assert torch.equal(search(crops, state).maps, ask(net, crops, state).maps)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@torch.inference_mode()
+def test_ctrl_c_is_not_taken_for_a_failure(net: OceanNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        except KeyboardInterrupt as error:  # as OpenVINO does
+            raise RuntimeError("Conversion failed") from error
+        raise RuntimeError("Conversion failed")
+
+    monkeypatch.setattr(_openvino(), "convert_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Compiled(net)(*_question(net, 1))
 
 
 @torch.inference_mode()
