@@ -128,8 +128,13 @@ def test_ctrl_c_is_not_taken_for_a_failure(net: OceanNet, monkeypatch: pytest.Mo
         raise RuntimeError("Conversion failed")
 
     monkeypatch.setattr(_openvino(), "convert_model", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        Compiled(net)(*_question(net, 1))
+    # a test run in the background ignores Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Compiled(net)(*_question(net, 1))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @torch.inference_mode()
