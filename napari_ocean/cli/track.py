@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
+        default=None,  # the tracker's own
         help="lite: look at each frame once, not a second time in the mirror: up to twice as "
         "quick, boxes a little less exact (always so on a CPU without OpenVINO)",
     )
@@ -93,7 +94,7 @@ def _track(
     from napari_ocean.tracking import ONLINE, load_tracker, propagate
 
     tracker = load_tracker(
-        args.model, device=args.device, online=ONLINE[args.online], fast=args.fast or None
+        args.model, device=args.device, online=ONLINE[args.online], fast=args.fast
     )
     runs = [
         propagate(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from napari_ocean.evaluation.trackers import TrackerSpec, make
+from napari_ocean.evaluation.trackers import TrackerSpec, loaded, make
 
 if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
@@ -37,20 +37,13 @@ def identity(spec: TrackerSpec) -> dict[str, Any]:
 
 
 def _ocean(spec: TrackerSpec) -> dict[str, Any]:
-    from napari_ocean.tracking import ONLINE, find_weights, load_tracker, settings_from
+    from napari_ocean.tracking import find_weights
 
-    tracker = load_tracker(
-        spec.model,
-        device=spec.device,
-        online=ONLINE[spec.online],
-        engine=spec.engine,
-        fast=False,
-    )
-    settings, online = settings_from(spec.settings, tracker.settings, tracker.online)
+    tracker = loaded(spec)
     path = find_weights(spec.model)
     return {
-        "settings": asdict(settings),
-        "online": "off" if online is None else asdict(online),
+        "settings": asdict(tracker.settings),
+        "online": "off" if tracker.online is None else asdict(tracker.online),
         "without": list(spec.without),
         "device": tracker.device.type,
         "weights_sha256": {path.name: digest(path)},

@@ -81,7 +81,14 @@ def make(spec: TrackerSpec) -> Start:
 # -------------------------------------------------------------------------- ours, whole or in part
 
 
-def _ocean(spec: TrackerSpec) -> Start:
+def loaded(spec: TrackerSpec) -> Tracker:
+    """Our tracker with the settings of a spec, whole.
+
+    Raises
+    ------
+    WeightsError, ConfigError
+        As :func:`make`.
+    """
     from napari_ocean.tracking import ONLINE, load_tracker, settings_from  # torch is loaded here
 
     tracker = load_tracker(
@@ -94,6 +101,11 @@ def _ocean(spec: TrackerSpec) -> Start:
     tracker.settings, tracker.online = settings_from(
         spec.settings, tracker.settings, tracker.online
     )
+    return tracker
+
+
+def _ocean(spec: TrackerSpec) -> Start:
+    tracker = loaded(spec)
     for part in spec.without:
         ABLATIONS[part](tracker)
     return tracker.start

@@ -152,7 +152,9 @@ def clip_of(path: str | os.PathLike[str]) -> Clip | None:
         return None
     text = _text(path)
     try:
-        return None if coco.recognises(text) else json.clip_of(json.document(text))
+        if _by_content(json, text) is not json:
+            return None
+        return json.clip_of(json.document(text))
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 

@@ -30,7 +30,7 @@ class Preset:
     separable: bool
     """Depth-wise plus 1x1 convolutions in encoders and towers instead of dense ones."""
     cpu_threads: int | None = None
-    """Threads of one forward pass on a CPU; None leaves it to torch."""
+    """Threads of each layer in PyTorch on a CPU; None leaves it to torch, and says it is large."""
 
 
 OCEAN = Preset(name="ocean", backbone="resnet50", channels=256, tower_depth=4, separable=False)

@@ -235,8 +235,8 @@ class Session:
             )
         ]
         crops = self._crops([picture.crop for picture in pictures])
-        few = crops.split(crops_at_once(self._device))
-        raw = torch.cat([self._net.backbone(of) for of in few])
+        parts = crops.split(crops_at_once(self._device))
+        raw = torch.cat([self._net.backbone(few) for few in parts])
         if self._settings.aspect_share > 0:
             self._stretch_wh = self._own_aspect(raw, pictures)
         if self._holds and tracker.online is not None:

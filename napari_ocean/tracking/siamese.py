@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_ocean.boxes import FloatArray
-from napari_ocean.network.grid import cell_centers
+from napari_ocean.network.grid import cell_centers, search_px_of
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.tracking.settings import SiameseSettings
@@ -82,7 +82,7 @@ def both_ways(maps: FloatArray) -> FloatArray:
     if len(maps) == 1:
         return np.asarray(maps[0])
     plain, mirror = maps[0], maps[1, :, :, ::-1].copy()
-    last_px = cell_centers(maps.shape[-1]).numpy()[[0, -1]].sum()  # the grid's middle is the crop's
+    last_px = search_px_of(maps.shape[-1]) - 1  # where the mirror shows the first
     mirror[[0, 2]] = last_px - mirror[[2, 0]]
     return np.asarray((plain + mirror) / 2)
 

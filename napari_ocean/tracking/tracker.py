@@ -39,6 +39,7 @@ EXAMPLES = 4
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 ENGINES = ("auto", "torch", "openvino")
+"""What can run the network on the frames."""
 
 PRECISIONS: Mapping[str, torch.dtype] = {"cpu": torch.float32, "cuda": torch.float16}
 """Number format of the layers of features by kind of device; others use float32."""

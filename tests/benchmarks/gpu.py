@@ -38,7 +38,8 @@ from napari_ocean.network import (
     lower_precision,
     ordinary,
 )
-from napari_ocean.network.graphs import PASSES_BEFORE, Recorder, ask
+from napari_ocean.network.graphs import PASSES_BEFORE, Recorder
+from napari_ocean.network.search import ask
 from napari_ocean.online.settings import OnlineSettings
 from napari_ocean.tracking import Tracker, load_tracker, step_together
 from napari_ocean.tracking.settings import default_settings
