@@ -16,11 +16,10 @@ from napari_ocean.network.ocean import (
     blend,
     fold_batch_norm,
     lower_precision,
-    part,
     stack,
 )
 from napari_ocean.network.presets import LITE, OCEAN, PRESETS, SEARCH_PX, TEMPLATE_PX, Preset
-from napari_ocean.network.search import Answer, Search, maps, ordinary
+from napari_ocean.network.search import Answer, Search, ordinary
 
 __all__ = [
     "LITE",
@@ -43,10 +42,8 @@ __all__ = [
     "fold_batch_norm",
     "load_network",
     "lower_precision",
-    "maps",
     "openvino_version",
     "ordinary",
-    "part",
     "read_checkpoint",
     "save_network",
     "stack",

@@ -114,7 +114,7 @@ class Compiled:
 
 def _infer(requests: Sequence[Any], crops: Tensor, state: TemplateState) -> Answer:
     """Answer as many crops at once as there are requests."""
-    given = [part.contiguous().numpy() for part in (crops, *state.regular, *state.box)]
+    given = [part.contiguous().numpy() for part in (crops, *state.tensors())]
     answers = []
     for start in range(0, len(crops), len(requests)):
         with ExitStack() as busy:  # all are waited for: they read `given`
@@ -135,15 +135,14 @@ class _Pass(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, crop: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
-        half = len(kernels) // 2
-        return tuple(ask(self.net, crop, TemplateState(kernels[:half], kernels[half:])))
+    def forward(self, crop: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return tuple(ask(self.net, crop, TemplateState.of(state)))
 
 
 def _convert(net: OceanNet, crops: Tensor, state: TemplateState) -> Any:
     """A pass over one crop of this side, as OpenVINO reads it."""
     with torch.inference_mode(False), torch.no_grad():
-        shown = [part[:1].clone() for part in (crops, *state.regular, *state.box)]
+        shown = [part[:1].clone() for part in (crops, *state.tensors())]
         traced = torch.jit.trace(_Pass(net).eval(), shown, check_trace=False)
         return _openvino().convert_model(
             traced, example_input=shown, input=[tuple(part.shape) for part in shown]

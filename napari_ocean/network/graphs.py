@@ -81,15 +81,15 @@ class _Recorded:
     ) -> None:
         # a state that all crops share is read as it is
         fixed_crops = crops.clone()
-        fixed_state = TemplateState(*(tuple(k.clone() for k in kernels) for kernels in state))
-        self._inputs = [fixed_crops, *fixed_state.regular, *fixed_state.box]
+        fixed_state = TemplateState.of([tensor.clone() for tensor in state.tensors()])
+        self._inputs = [fixed_crops, *fixed_state.tensors()]
         self._repeat = recorder(lambda: ask(net, fixed_crops, fixed_state))
 
     def __call__(self, crops: Tensor, state: TemplateState) -> Answer:
-        for fixed, given in zip(self._inputs, [crops, *state.regular, *state.box], strict=True):
+        for fixed, given in zip(self._inputs, [crops, *state.tensors()], strict=True):
             fixed.copy_(given, non_blocking=True)
         answer = self._repeat()
-        return Answer(answer.raw.clone(), answer.maps.clone())
+        return Answer(*(tensor.clone() for tensor in answer))
 
 
 def cuda_recorder(device: torch.device) -> Recorder:

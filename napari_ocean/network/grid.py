@@ -47,3 +47,24 @@ def decode(ltrb: Tensor) -> Tensor:
     x, y = centers[None, None, :], centers[None, :, None]
     left, top, right, bottom = ltrb.unbind(dim=1)
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
+
+
+def distances(boxes: Tensor, size: int) -> Tensor:
+    """Distances of each cell to the four sides of a box (eq. 1); inverse of :func:`decode`.
+
+    Parameters
+    ----------
+    boxes : Tensor, shape (N, 4, S, S) or (N, 4, 1, 1)
+        ``x0, y0, x1, y1`` in px of the search crop, one for each cell or for all.
+    size : int
+        Side S of the score map.
+
+    Returns
+    -------
+    Tensor, shape (N, 4, S, S)
+        Left, top, right, bottom; negative on the far side of an edge.
+    """
+    centers = cell_centers(size, boxes.device)
+    x, y = centers[None, None, :], centers[None, :, None]
+    x0, y0, x1, y1 = boxes.unbind(dim=1)
+    return torch.stack(torch.broadcast_tensors(x - x0, y - y0, x1 - x, y1 - y), dim=1)

@@ -29,13 +29,22 @@ class BoxHead(nn.Module):
         self.adjust = nn.Parameter(torch.full((1,), 0.1))
         self.bias = nn.Parameter(torch.ones(1, 4, 1, 1))
 
-    def forward(self, matched: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances ``(N, 4, S, S)`` in px of the search crop, and the tower's features."""
+    def forward(self, matched: Tensor, sides: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances ``(N, 4, S, S)`` in px of the search crop, and the tower's features.
+
+        Parameters
+        ----------
+        matched : Tensor, shape (N, C, S, S)
+        sides : Tensor, shape (N or 1, 4, C + 1)
+            What is added to the logarithm of each distance: a 1x1 kernel over the features of
+            these targets, and a constant (:mod:`napari_ocean.online.extent`).
+        """
         features = self.tower(matched)
         # in full precision: half a percent of a size is some of the overlap
-        raw = self.predict(features.float()).float()
-        ltrb = torch.exp(self.adjust * raw + self.bias)
-        return ltrb, features
+        precise = features.float()
+        added = sides[..., :-1] @ precise.flatten(2) + sides[..., -1:]  # (N, 4, S S)
+        logs = self.adjust * self.predict(precise).float() + self.bias
+        return torch.exp(logs + added.reshape(logs.shape)), features
 
 
 class RegularHead(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_ocean.network.alignment import AwareHead
 from napari_ocean.network.backbone import EfficientNetLite0, ResNet50
 from napari_ocean.network.branches import side_by_side
-from napari_ocean.network.combination import Combination
+from napari_ocean.network.combination import DILATIONS, Combination
 from napari_ocean.network.heads import BoxHead, RegularHead
 from napari_ocean.network.presets import Preset
 
@@ -21,14 +21,27 @@ TEMPLATE_MARGIN = 4
 
 
 class TemplateState(NamedTuple):
-    """What the network keeps of a template; the caller holds it, the network does not.
-
-    Each is a tuple of three correlation kernels ``(N, C, 5, 5)``, ``(N, C, 3, 5)``,
-    ``(N, C, 5, 3)``.
-    """
+    """What the network keeps of a template; the caller holds it, the network does not."""
 
     regular: tuple[Tensor, ...]
+    """Three correlation kernels ``(N, C, 5, 5)``, ``(N, C, 3, 5)``, ``(N, C, 5, 3)``."""
     box: tuple[Tensor, ...]
+    """Likewise."""
+    sides: tuple[Tensor, ...]
+    """What else is known of how far the target reaches (:meth:`BoxHead.forward`), one tensor
+    ``(N, 4, C + 1)``; zeros where nothing is."""
+
+    def tensors(self) -> list[Tensor]:
+        """All of them in a row."""
+        return [*self.regular, *self.box, *self.sides]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> TemplateState:
+        """Inverse of :meth:`tensors`."""
+        each = len(DILATIONS)
+        return cls(
+            tuple(tensors[:each]), tuple(tensors[each : 2 * each]), tuple(tensors[2 * each :])
+        )
 
 
 class OceanOutput(NamedTuple):
@@ -40,6 +53,8 @@ class OceanOutput(NamedTuple):
     """Regular-region logits ``(N, 1, S, S)``."""
     aware: Tensor | None
     """Object-aware logits ``(N, 1, S, S)``; None without the object-aware head."""
+    box_features: Tensor
+    """Features of the box tower ``(N, C, S, S)``, which the distances are made from."""
 
 
 class OceanNet(nn.Module):
@@ -110,24 +125,27 @@ class OceanNet(nn.Module):
         """The part of :meth:`template` after the backbone."""
         features = self.template_features(raw)
         return TemplateState(
-            self.regular_combination.kernels(features), self.box_combination.kernels(features)
+            self.regular_combination.kernels(features),
+            self.box_combination.kernels(features),
+            (features.new_zeros(len(features), 4, features.shape[1] + 1, dtype=torch.float32),),
         )
 
     def match(self, raw: Tensor, state: TemplateState) -> OceanOutput:
         """The part of :meth:`search` after the backbone."""
         features = self.neck(raw)
 
-        def boxes() -> tuple[Tensor, Tensor | None]:
-            ltrb, box_features = self.box_head(self.box_combination(features, state.box))
+        def boxes() -> tuple[Tensor, Tensor | None, Tensor]:
+            matched = self.box_combination(features, state.box)
+            ltrb, box_features = self.box_head(matched, *state.sides)
             aware = None if self.aware_head is None else self.aware_head(box_features, ltrb)
-            return ltrb, aware
+            return ltrb, aware, box_features
 
         def scores() -> Tensor:
             regular: Tensor = self.regular_head(self.regular_combination(features, state.regular))
             return regular
 
-        (ltrb, aware), regular = side_by_side(boxes, scores, raw.device)
-        return OceanOutput(ltrb, regular, aware)
+        (ltrb, aware, box_features), regular = side_by_side(boxes, scores, raw.device)
+        return OceanOutput(ltrb, regular, aware, box_features)
 
     def forward(self, z: Tensor, x: Tensor) -> OceanOutput:
         """Template and search in one call."""
@@ -148,14 +166,8 @@ def stack(states: Sequence[TemplateState]) -> TemplateState:
     """Several targets' states as one, for search crops in the same order."""
     if len(states) == 1:
         return states[0]
-    regular = zip(*(state.regular for state in states), strict=True)
-    box = zip(*(state.box for state in states), strict=True)
-    return TemplateState(tuple(map(torch.cat, regular)), tuple(map(torch.cat, box)))
-
-
-def part(state: TemplateState, index: int) -> TemplateState:
-    """One of the N targets of a state."""
-    return TemplateState(*(tuple(k[index : index + 1] for k in kernels) for kernels in state))
+    each = zip(*(state.tensors() for state in states), strict=True)
+    return TemplateState.of([torch.cat(alike) for alike in each])
 
 
 def fold_batch_norm(net: OceanNet) -> OceanNet:

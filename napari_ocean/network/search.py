@@ -25,6 +25,8 @@ class Answer(NamedTuple):
     maps: Tensor
     """``x0, y0, x1, y1`` of each cell in px of the crop, regular and (with that head) object-aware
     score in [0, 1]; float32, shape (N, 5 or 6, S, S)."""
+    box_features: Tensor
+    """What the boxes come from, shape (N, C, S, S)."""
 
 
 Search = Callable[[Tensor, TemplateState], Answer]
@@ -40,10 +42,11 @@ def ordinary(net: OceanNet) -> Search:
 def ask(net: OceanNet, crops: Tensor, state: TemplateState) -> Answer:
     """One pass of the network over search crops ``(N, 3, S, S)``."""
     raw = net.backbone(crops)
-    return Answer(raw, maps(net.match(raw, state)))
+    out = net.match(raw, state)
+    return Answer(raw, _maps(out), out.box_features)
 
 
-def maps(out: OceanOutput) -> Tensor:
+def _maps(out: OceanOutput) -> Tensor:
     """:attr:`Answer.maps` of the heads' output, in one piece so that one copy brings it home."""
     scores = [logits.sigmoid() for logits in (out.regular, out.aware) if logits is not None]
     return torch.cat([decode(out.ltrb), *scores], dim=1)

@@ -28,6 +28,13 @@ class View:
     """Counter-clockwise, about the target."""
     blur_yx: tuple[float, float] = (0.0, 0.0)
     """Standard deviation of a Gaussian blur, px."""
+    zoom: float = 1.0
+    """Factor on the target's size; whoever cuts the patch sees to it."""
+
+    @property
+    def upright(self) -> bool:
+        """Whether the target's box is still its box."""
+        return not self.rotation_deg
 
 
 def look(wide: Patch, view: View, side_px: int, shift_px: FloatArray) -> Patch:
@@ -127,3 +134,9 @@ VIEWS: tuple[View, ...] = (
 
 EXAMPLE_VIEWS: tuple[View, ...] = (View(), View(flip=True), *_corners(0.2)[1:3])
 """Those of further frames that a person drew the target on."""
+
+EXTENT_VIEWS: tuple[View, ...] = tuple(
+    View(zoom=zoom) for zoom in (0.7, 0.84, 1.19, 1.43) for _ in range(3)
+)
+"""What a target's extent is learnt from (:mod:`napari_ocean.online.extent`) besides those: as
+if the size had been taken wrongly."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -56,6 +57,11 @@ class OnlineSettings:
     """How much of those later looks each new one replaces, in [0, 1)."""
     template_every: int = 5
     """Frames between two looks, which are taken where the target was found."""
+    extent_share: float = 0.6
+    """How much of what the drawn boxes ask for beyond the network's is added to the boxes, in
+    [0, 1] (:mod:`napari_ocean.online.extent`; released: 0)."""
+    extent_ridge: float = 1.0
+    """Weight of the penalty on it."""
     first_dropouts: int = 0
     """Copies of the first sample with channels dropped (released: 7)."""
 
@@ -65,6 +71,10 @@ class OnlineSettings:
         for name in ("rate", "hard_rate", "lasting_weight", "template_share", "template_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must lie in [0, 1).")
+        if not 0 <= self.extent_share <= 1:
+            raise ConfigError(f"extent_share is {self.extent_share}; it must lie in [0, 1].")
+        if not 0 < self.extent_ridge < math.inf:
+            raise ConfigError(f"extent_ridge is {self.extent_ridge}; it must be above 0.")
         if self.memory < MIN_MEMORY:
             raise ConfigError(f"memory is {self.memory}; it must be at least {MIN_MEMORY}.")
         for field in fields(self):
@@ -80,6 +90,7 @@ RELEASED = OnlineSettings(
     memory=250,
     lasting_weight=0.0,
     template_share=0.0,
+    extent_share=0.0,
     rate=0.0075,
     hard_rate=0.02,
     first_iterations=25,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from napari_ocean.network import TemplateState, blend
 
 
@@ -24,10 +26,16 @@ class Looks:
         self.template = drawn
         """What to compare with now."""
 
+    def reach(self, sides: Tensor) -> None:
+        """Take in how far the target reaches (:attr:`TemplateState.sides`, of one target)."""
+        ways = len(self._drawn.sides[0])
+        self._drawn = self._drawn._replace(sides=(sides.repeat(ways, 1, 1),))
+        self.template = self.template._replace(sides=self._drawn.sides)
+
     def add(self, look: TemplateState) -> None:
         """Take in another look."""
         later = look if self._later is None else blend(self._later, look, self._rate)
         self._later = later
         # boxes are measured against the drawn look alone: later ones have sizes that were guessed
         mixed = blend(self._drawn, later, self._share)
-        self.template = TemplateState(regular=mixed.regular, box=self._drawn.box)
+        self.template = self._drawn._replace(regular=mixed.regular)

@@ -15,9 +15,10 @@ from torch import Tensor
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
-from napari_ocean.network import TEMPLATE_PX, OceanNet, TemplateState, maps, part, stack
+from napari_ocean.network import TEMPLATE_PX, Answer, OceanNet, TemplateState, stack
 from napari_ocean.network.presets import STRIDE_PX
-from napari_ocean.online.augment import EXAMPLE_VIEWS, VIEWS
+from napari_ocean.online.augment import EXAMPLE_VIEWS, EXTENT_VIEWS, VIEWS
+from napari_ocean.online.extent import learn_sides
 from napari_ocean.online.features import crops_at_once
 from napari_ocean.online.released import ReleasedUpdate
 from napari_ocean.online.settings import OnlineSettings
@@ -215,19 +216,21 @@ class Session:
         return Prediction(box_xyxy=box, score=confidence, state=state)
 
     def _study(self, tracker: Tracker, shown: Sequence[Shown]) -> None:
-        """Learn from the drawn boxes what the target looks like, and how wide it is for its height.
+        """Learn from the drawn boxes what the target looks like, and how far it reaches.
 
-        A square template crop does not tell the target's aspect; the network takes what is usual
-        for such a thing, and the difference shows on the drawn frames already.
+        A square template crop does not tell the target's aspect, nor whether it is the whole of a
+        thing; the network takes what is usual, and the difference shows on the drawn frames.
         """
-        first = VIEWS if self._holds else [view for view in VIEWS if not view.rotation_deg]
+        learns_extent = self._holds and self._online.extent_share > 0
+        extent = EXTENT_VIEWS if learns_extent else ()
+        first = VIEWS if self._holds else tuple(view for view in VIEWS if view.upright)
         pictures = [
             picture
             for i, (frame, box) in enumerate(shown)
             for picture in first_views(
                 frame,
                 box,
-                EXAMPLE_VIEWS if i else first,
+                (*(EXAMPLE_VIEWS if i else first), *extent),
                 search_px=self._search_px,
                 context=self._settings.context,
                 fill=self._fill,
@@ -235,24 +238,46 @@ class Session:
             )
         ]
         crops = self._crops([picture.crop for picture in pictures])
-        parts = crops.split(crops_at_once(self._device))
-        raw = torch.cat([self._net.backbone(few) for few in parts])
-        if self._settings.aspect_share > 0:
-            self._stretch_wh = self._own_aspect(raw, pictures)
+        boxes_px = torch.from_numpy(np.stack([picture.box_px for picture in pictures]))
+        said = self._said(crops)
+        if learns_extent:
+            upright = [i for i, picture in enumerate(pictures) if picture.view.upright]
+            sides = learn_sides(
+                said.box_features[upright],
+                said.maps[upright, :4],
+                boxes_px[upright].to(said.maps),
+                ridge=self._online.extent_ridge,
+                share=self._online.extent_share,
+            )
+            self._looks.reach(sides.to(self._device))
+        elif self._settings.aspect_share > 0:
+            self._stretch_wh = self._own_aspect(said, pictures)
         if self._holds and tracker.online is not None:
-            targets = torch.from_numpy(np.stack([picture.box_px for picture in pictures]))
+            plain = [i for i, picture in enumerate(pictures) if picture.view.zoom == 1]
             self._update = OnlineUpdate(
-                self._net, tracker.classifier, tracker.online, crops, raw, targets
+                self._net,
+                tracker.classifier,
+                tracker.online,
+                crops[plain],
+                said.raw[plain],
+                boxes_px[plain],
             )
 
-    def _own_aspect(self, raw: Tensor, pictures: Sequence[Picture]) -> FloatArray:
+    def _said(self, crops: Tensor) -> Answer:
+        """What the network says of crops of the target as it was drawn."""
+        drawn = self._looks.template.tensors()
+        answers = []
+        for few in crops.split(crops_at_once(self._device)):
+            state = TemplateState.of([own[:1].expand(len(few), *own.shape[1:]) for own in drawn])
+            answers.append(self._search(few, state))
+        return Answer(*(torch.cat(parts) for parts in zip(*answers, strict=True)))
+
+    def _own_aspect(self, said: Answer, pictures: Sequence[Picture]) -> FloatArray:
         """Factors on width and height that give the shown targets their own aspect."""
         logs = []
-        for i, picture in enumerate(pictures):
-            if not picture.view.rotation_deg:
-                out = self._net.match(raw[i : i + 1], part(self._looks.template, 0))
-                said = _array(maps(out))[0]
-                found = siamese.at(*self._read(said), boxes.center(picture.box_px))
+        for picture, maps in zip(pictures, _array(said.maps), strict=True):
+            if picture.view.upright:
+                found = siamese.at(*self._read(maps), boxes.center(picture.box_px))
                 logs.append(np.log(boxes.size(picture.box_px) / boxes.size(found)))
         width, height = self._settings.aspect_share * np.median(logs, axis=0)
         return np.exp([(width - height) / 2, (height - width) / 2])

@@ -55,15 +55,18 @@ def first_views(
         Of the views' random shifts.
     """
     wide_px = search_px + 2 * _MARGIN_PX
-    side_px = round_half_up(context_side(boxes.size(box_xyxy), context) * wide_px / TEMPLATE_PX)
-    wide, transform = crop_patch(frame_rgb, boxes.center(box_xyxy), max(side_px, 1), wide_px, fill)
-    target = transform.to_patch(box_xyxy) - 0.5
-    moves = shifts(views, search_px, jitter=1 / 3, seed=seed)
-    return [
-        Picture(
-            view,
-            look(wide, view, search_px, move),
-            moved(view, target, wide_px) - _MARGIN_PX + np.tile(move, 2),
+    ordinary_px = context_side(boxes.size(box_xyxy), context) * wide_px / TEMPLATE_PX
+    center = boxes.center(box_xyxy)
+    wides = {
+        zoom: crop_patch(
+            frame_rgb, center, max(round_half_up(ordinary_px / zoom), 1), wide_px, fill
         )
-        for view, move in zip(views, moves, strict=True)
-    ]
+        for zoom in {view.zoom for view in views}
+    }
+    pictures = []
+    for view, move in zip(views, shifts(views, search_px, jitter=1 / 3, seed=seed), strict=True):
+        wide, transform = wides[view.zoom]
+        target = moved(view, transform.to_patch(box_xyxy) - 0.5, wide_px)
+        crop = look(wide, view, search_px, move)
+        pictures.append(Picture(view, crop, target - _MARGIN_PX + np.tile(move, 2)))
+    return pictures

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_ocean.network.grid import cell_centers
+from napari_ocean.network.grid import cell_centers, distances
 from napari_ocean.network.presets import STRIDE_PX
 
 POSITIVE_RADIUS_CELLS = 2
@@ -33,11 +33,7 @@ def regression_targets(box: Tensor, size: int) -> tuple[Tensor, Tensor]:
     inside : Tensor of bool, shape (N, S, S)
         Strictly inside.
     """
-    centers = cell_centers(size, box.device)
-    x, y = centers[None, None, :], centers[None, :, None]
-    x0, y0, x1, y1 = box[:, :, None, None].unbind(dim=1)
-    sides = torch.broadcast_tensors(x - x0, y - y0, x1 - x, y1 - y)
-    ltrb = torch.stack(sides, dim=1)
+    ltrb = distances(box[:, :, None, None], size)
     return ltrb, ltrb.amin(dim=1) > 0
 
 

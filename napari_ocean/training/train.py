@@ -90,7 +90,9 @@ class _Trained(nn.Module):
                 self.features(search), self.net.encode(self.features(template))
             )
         aware = None if output.aware is None else output.aware.float()
-        return OceanOutput(output.ltrb.float(), output.regular.float(), aware)
+        return output._replace(
+            ltrb=output.ltrb.float(), regular=output.regular.float(), aware=aware
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """The trained part of the backbone, after :class:`_Frozen`."""

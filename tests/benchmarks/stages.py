@@ -15,7 +15,7 @@ import torch
 
 from napari_ocean import boxes
 from napari_ocean.demo import DemoClip, demo_clip
-from napari_ocean.network import ordinary, part
+from napari_ocean.network import TemplateState, ordinary
 from napari_ocean.network.grid import decode
 from napari_ocean.online.classifier import Classifier
 from napari_ocean.online.features import Cells
@@ -91,12 +91,12 @@ def _network(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
     x = _tensor(tracker, _crop(tracker, clip)[0])
     asked = torch.cat([x, x.flip(-1)]) if tracker.settings.mirrored else x
     states = net.template(asked[..., :127, :127])
-    state = part(states, 0)
+    state = TemplateState.of([own[:1] for own in states.tensors()])
     plain = ordinary(net)
     raw = net.backbone(x)
     features = net.neck(raw)
     matched = net.box_combination(features, state.box)
-    ltrb, box_features = net.box_head(matched)
+    ltrb, box_features = net.box_head(matched, *state.sides)
     parts: dict[str, Work] = {
         "NETWORK": lambda: tracker.search(asked, states).maps.cpu(),
         "the same in PyTorch": lambda: plain(asked, states).maps.cpu(),
@@ -104,7 +104,7 @@ def _network(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
         "backbone": lambda: net.backbone(x),
         "neck": lambda: net.neck(raw),
         "combination (each of two)": lambda: net.box_combination(features, state.box),
-        "box head": lambda: net.box_head(matched),
+        "box head": lambda: net.box_head(matched, *state.sides),
         "regular head": lambda: net.regular_head(matched),
     }
     if (aware := net.aware_head) is not None:
@@ -116,7 +116,7 @@ def _around(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
     """What a step does before and after the network."""
     patch, size_wh = _crop(tracker, clip)
     x = _tensor(tracker, patch)
-    ltrb, regular, aware = tracker.net.search(x, tracker.net.template(x[..., :127, :127]))
+    ltrb, regular, aware, _ = tracker.net.search(x, tracker.net.template(x[..., :127, :127]))
 
     def post_processing() -> None:
         scores = [

@@ -45,13 +45,17 @@ def _question(net: OceanNet, count: int, side: int = 255) -> tuple[Tensor, Templ
     generator = torch.Generator().manual_seed(count)
     crops = torch.randint(0, 256, (count, 3, side, side), generator=generator).float()
     crops = crops.contiguous(memory_format=torch.channels_last)
-    return crops, stack([net.template(crop[None, :, :127, :127]) for crop in crops])
+    state = stack([net.template(crop[None, :, :127, :127]) for crop in crops])
+    # as if an extent had been learnt for each
+    sides = 0.01 * torch.randn(state.sides[0].shape, generator=generator)
+    return crops, state._replace(sides=(sides,))
 
 
 def _same(search: Search, net: OceanNet, crops: Tensor, state: TemplateState) -> None:
     said, wanted = search(crops, state), ask(net, crops, state)
     torch.testing.assert_close(said.raw, wanted.raw, atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(said.maps, wanted.maps, atol=2e-3, rtol=1e-4)  # px of the crop
+    torch.testing.assert_close(said.box_features, wanted.box_features, atol=1e-3, rtol=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -72,11 +72,11 @@ def test_a_recorded_pass_answers_what_is_asked_now(net: OceanNet) -> None:
 
 def test_rare_sizes_are_not_recorded_and_old_ones_make_room(net, monkeypatch) -> None:
     monkeypatch.setattr(
-        "napari_ocean.network.graphs.ask", lambda net, crops, state: Answer(crops, crops)
+        "napari_ocean.network.graphs.ask", lambda net, crops, state: Answer(crops, crops, crops)
     )
     tape = Tape()
     search = Graphs(net, tape)
-    state = TemplateState((), ())
+    state = TemplateState((), (), ())
 
     def look(side: int, times: int) -> None:
         for _ in range(times):
@@ -119,9 +119,10 @@ def test_a_session_does_not_know_that_its_passes_are_recorded() -> None:
 @torch.inference_mode()
 def test_all_maps_come_in_one_tensor(net: OceanNet) -> None:
     crops, state = _question(net, 0, count=2)
-    raw, maps = ask(net, crops, state)
+    raw, maps, box_features = ask(net, crops, state)
     assert raw.shape == (2, net.backbone.channels, 31, 31)
     assert maps.shape == (2, 6, 25, 25)
+    assert box_features.shape == (2, LITE.channels, 25, 25)
     assert maps.dtype == torch.float32
     out = net.search(crops, state)
     assert out.aware is not None
@@ -147,7 +148,7 @@ def test_half_precision_finds_nearly_the_same() -> None:
 def test_what_half_precision_leaves_float32(net: OceanNet) -> None:
     half = lower_precision(fold_batch_norm(OceanNet(LITE, aware=False)), torch.bfloat16)
     crops = torch.zeros(1, 3, 255, 255, dtype=torch.bfloat16)
-    raw, maps = ask(half, crops, half.template(crops[..., :127, :127]))
+    raw, maps, _ = ask(half, crops, half.template(crops[..., :127, :127]))
     assert (raw.dtype, maps.dtype) == (torch.bfloat16, torch.float32)
     assert maps.shape[1] == 5
     before = {key: value.clone() for key, value in net.state_dict().items()}

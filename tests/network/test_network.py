@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_ocean.network import LITE, OCEAN, SEARCH_PX, OceanNet, fold_batch_norm, load_network
+from napari_ocean.network import (
+    LITE,
+    OCEAN,
+    SEARCH_PX,
+    OceanNet,
+    TemplateState,
+    fold_batch_norm,
+    load_network,
+)
 from napari_ocean.network.combination import depthwise_correlation
-from napari_ocean.network.grid import cell_centers, decode, score_size, search_px_of
+from napari_ocean.network.grid import cell_centers, decode, distances, score_size, search_px_of
 from napari_ocean.tracking import find_weights
 from tests.network.golden import RTOL, assert_golden, official_state, pixels
 
@@ -94,6 +102,34 @@ def test_correlation_is_the_sum_of_products_and_so_are_its_gradients() -> None:
     assert torch.autograd.gradcheck(depthwise_correlation, (search, kernel))
 
 
+@torch.inference_mode()
+def test_what_is_known_of_the_sides_multiplies_their_distances() -> None:
+    net = load_network(find_weights("lite")).eval()
+    crop = pixels(2, 255, batch=2)
+    state = net.template(pixels(1, 127, batch=2))
+    plain = net.search(crop, state)
+    (zeros,) = state.sides
+    assert zeros.shape == (2, 4, LITE.channels + 1)
+    assert not zeros.any()
+    wider = zeros.clone()
+    wider[1, 0, -1] = np.log(1.5)  # the second target's left side
+    wider[1, 2, :-1] = 0.01  # its right side, by what is seen
+    said = net.search(crop, state._replace(sides=(wider,)))
+    by_sight = torch.exp(0.01 * plain.box_features[1].sum(dim=0))
+    torch.testing.assert_close(said.ltrb[0], plain.ltrb[0])
+    torch.testing.assert_close(said.ltrb[1, 0], 1.5 * plain.ltrb[1, 0])
+    torch.testing.assert_close(said.ltrb[1, 2], by_sight * plain.ltrb[1, 2], rtol=RTOL, atol=1e-4)
+    torch.testing.assert_close(said.ltrb[1, 1], plain.ltrb[1, 1])
+
+
+def test_a_state_is_its_tensors_and_comes_back_from_them() -> None:
+    state = OceanNet(LITE).eval().template(pixels(1, 127))
+    back = TemplateState.of(state.tensors())
+    assert [len(part) for part in back] == [3, 3, 1]
+    for ours, theirs in zip(back, state, strict=True):
+        assert all(a is b for a, b in zip(ours, theirs, strict=True))
+
+
 @given(st.integers(25, 60))
 def test_grid_is_centred_and_inverts(size: int) -> None:
     centers = cell_centers(size)
@@ -107,6 +143,14 @@ def test_grid_of_the_released_sizes() -> None:
     for search_px, first, last in ((255, 31, 223), (271, 31, 239), (287, 31, 255)):
         centers = cell_centers(score_size(search_px))
         assert (centers[0], centers[-1]) == (first, last)
+
+
+def test_distances_are_those_that_decode_takes() -> None:
+    ltrb = torch.randint(-50, 200, (2, 4, 27, 27), generator=torch.manual_seed(0)).float()
+    torch.testing.assert_close(distances(decode(ltrb), 27), ltrb)
+    one = torch.tensor([[100.0, 110.0, 140.0, 160.0]])
+    from_each = decode(distances(one[:, :, None, None], 27))
+    torch.testing.assert_close(from_each, one[:, :, None, None].expand(1, 4, 27, 27))
 
 
 def test_decode_puts_the_sides_at_their_distances() -> None:

@@ -156,11 +156,37 @@ def test_an_example_outside_its_frame_is_refused(tracker: Tracker) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"fidelity": "best"}, {"rate": 1.0}, {"memory": 20}, {"lasting_weight": -0.1}]
+    "wrong",
+    [
+        {"fidelity": "best"},
+        {"rate": 1.0},
+        {"memory": 20},
+        {"lasting_weight": -0.1},
+        {"extent_share": 1.1},
+        {"extent_ridge": 0.0},
+    ],
 )
 def test_settings_out_of_range_are_refused(wrong) -> None:
     with pytest.raises(ConfigError):
         OnlineSettings(**wrong)
+
+
+@pytest.mark.parametrize("part_xywh", [(0, 0, 52, 120), (52, 60, 52, 60)], ids=["half", "quarter"])
+def test_the_box_stays_on_the_part_that_was_drawn(tracker: Tracker, part_xywh) -> None:
+    """The network alone would rather see the whole beetle (:mod:`napari_ocean.online.extent`)."""
+    beetle = cv2.resize(_beetle(0), (104, 120))
+    xs = np.linspace(200, 290, 30)
+    frames = [_scene([(beetle, x, 200)]) for x in xs]
+    truth = [boxes.from_xywh(np.add(part_xywh, (int(x), 200, 0, 0))) for x in xs]
+    overlaps = []
+    for share in (0.0, OnlineSettings().extent_share):
+        settings = OnlineSettings(extent_share=share)
+        learning = Tracker(tracker.net, tracker.settings, settings, search=tracker.search)
+        found = _follow(learning, frames, truth[0])[1:]
+        overlaps.append(boxes.iou([p.box_xyxy for p in found], truth[1:]).mean())
+    without, taught = overlaps
+    assert taught > without + 0.03
+    assert taught > 0.85
 
 
 def test_a_slip_that_was_corrected_is_not_made_again(tracker: Tracker) -> None:
