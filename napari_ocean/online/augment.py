@@ -135,8 +135,9 @@ VIEWS: tuple[View, ...] = (
 EXAMPLE_VIEWS: tuple[View, ...] = (View(), View(flip=True), *_corners(0.2)[1:3])
 """Those of further frames that a person drew the target on."""
 
-EXTENT_VIEWS: tuple[View, ...] = tuple(
-    View(zoom=zoom) for zoom in (0.7, 0.84, 1.19, 1.43) for _ in range(3)
-)
-"""What a target's extent is learnt from (:mod:`napari_ocean.online.extent`) besides those: as
-if the size had been taken wrongly."""
+EXTENT_VIEWS: tuple[View, ...] = tuple(View(zoom=zoom) for zoom in (0.7, 0.84, 1.19, 1.43)) * 2
+"""What the first frame tells of the target's extent (:mod:`napari_ocean.online.extent`) besides
+those: as if its size had been taken wrongly."""
+
+EXAMPLE_EXTENT_VIEWS = EXTENT_VIEWS[:4]
+"""Likewise, of further frames."""

@@ -17,7 +17,7 @@ from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
 from napari_ocean.network import TEMPLATE_PX, Answer, OceanNet, TemplateState, stack
 from napari_ocean.network.presets import STRIDE_PX
-from napari_ocean.online.augment import EXAMPLE_VIEWS, EXTENT_VIEWS, VIEWS
+from napari_ocean.online.augment import EXAMPLE_EXTENT_VIEWS, EXAMPLE_VIEWS, EXTENT_VIEWS, VIEWS
 from napari_ocean.online.extent import learn_sides
 from napari_ocean.online.features import crops_at_once
 from napari_ocean.online.released import ReleasedUpdate
@@ -222,15 +222,17 @@ class Session:
         thing; the network takes what is usual, and the difference shows on the drawn frames.
         """
         learns_extent = self._holds and self._online.extent_share > 0
-        extent = EXTENT_VIEWS if learns_extent else ()
         first = VIEWS if self._holds else tuple(view for view in VIEWS if view.upright)
+        further = EXAMPLE_VIEWS
+        if learns_extent:
+            first, further = first + EXTENT_VIEWS, further + EXAMPLE_EXTENT_VIEWS
         pictures = [
             picture
             for i, (frame, box) in enumerate(shown)
             for picture in first_views(
                 frame,
                 box,
-                (*(EXAMPLE_VIEWS if i else first), *extent),
+                further if i else first,
                 search_px=self._search_px,
                 context=self._settings.context,
                 fill=self._fill,
