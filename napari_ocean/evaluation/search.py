@@ -41,13 +41,14 @@ SPACE: Mapping[str, tuple[float, float]] = {
     "learnt_weight": (0.1, 0.5),
     "template_share": (0.0, 0.7),
     "template_rate": (0.1, 0.6),
+    "extent_share": (0.0, 1.0),
 }
 """Ranges that are drawn from, uniformly; those of the online update only where it is on."""
 
 _CHANGED = 1 / 3
 """Share of the settings that a trial changes."""
 
-_ONLINE = ("learnt_weight", "template_share", "template_rate")
+_ONLINE = ("learnt_weight", "template_share", "template_rate", "extent_share")
 
 
 class Trial(NamedTuple):

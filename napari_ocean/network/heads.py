@@ -36,15 +36,31 @@ class BoxHead(nn.Module):
         ----------
         matched : Tensor, shape (N, C, S, S)
         sides : Tensor, shape (N or 1, 4, C + 1)
-            What is added to the logarithm of each distance: a 1x1 kernel over the features of
-            these targets, and a constant (:mod:`napari_ocean.online.extent`).
+            What is known of these targets (:func:`added`).
         """
         features = self.tower(matched)
         # in full precision: half a percent of a size is some of the overlap
-        precise = features.float()
-        added = sides[..., :-1] @ precise.flatten(2) + sides[..., -1:]  # (N, 4, S S)
-        logs = self.adjust * self.predict(precise).float() + self.bias
-        return torch.exp(logs + added.reshape(logs.shape)), features
+        raw = self.predict(features.float()).float()
+        ltrb = torch.exp(self.adjust * raw + self.bias + added(sides, features))
+        return ltrb, features
+
+
+def added(sides: Tensor, features: Tensor) -> Tensor:
+    """What is added to the logarithm of each distance, because of what is known of a target.
+
+    Parameters
+    ----------
+    sides : Tensor, shape (N or 1, 4, C + 1)
+        A 1x1 kernel over the features of the box tower, and a constant
+        (:mod:`napari_ocean.online.extent`).
+    features : Tensor, shape (N, C, S, S)
+
+    Returns
+    -------
+    Tensor, shape (N, 4, S, S)
+    """
+    logs = sides[..., :-1] @ features.float().flatten(2) + sides[..., -1:]
+    return logs.reshape(features.shape[0], 4, *features.shape[2:])
 
 
 class RegularHead(nn.Module):

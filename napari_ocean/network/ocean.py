@@ -27,21 +27,19 @@ class TemplateState(NamedTuple):
     """Three correlation kernels ``(N, C, 5, 5)``, ``(N, C, 3, 5)``, ``(N, C, 5, 3)``."""
     box: tuple[Tensor, ...]
     """Likewise."""
-    sides: tuple[Tensor, ...]
-    """What else is known of how far the target reaches (:meth:`BoxHead.forward`), one tensor
-    ``(N, 4, C + 1)``; zeros where nothing is."""
+    sides: Tensor
+    """What else is known of how far the target reaches (:func:`napari_ocean.network.heads.added`),
+    shape ``(N, 4, C + 1)``; zeros where nothing is."""
 
     def tensors(self) -> list[Tensor]:
         """All of them in a row."""
-        return [*self.regular, *self.box, *self.sides]
+        return [*self.regular, *self.box, self.sides]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> TemplateState:
         """Inverse of :meth:`tensors`."""
         each = len(DILATIONS)
-        return cls(
-            tuple(tensors[:each]), tuple(tensors[each : 2 * each]), tuple(tensors[2 * each :])
-        )
+        return cls(tuple(tensors[:each]), tuple(tensors[each : 2 * each]), tensors[2 * each])
 
 
 class OceanOutput(NamedTuple):
@@ -127,7 +125,7 @@ class OceanNet(nn.Module):
         return TemplateState(
             self.regular_combination.kernels(features),
             self.box_combination.kernels(features),
-            (features.new_zeros(len(features), 4, features.shape[1] + 1, dtype=torch.float32),),
+            features.new_zeros(len(features), 4, features.shape[1] + 1, dtype=torch.float32),
         )
 
     def match(self, raw: Tensor, state: TemplateState) -> OceanOutput:
@@ -136,7 +134,7 @@ class OceanNet(nn.Module):
 
         def boxes() -> tuple[Tensor, Tensor | None, Tensor]:
             matched = self.box_combination(features, state.box)
-            ltrb, box_features = self.box_head(matched, *state.sides)
+            ltrb, box_features = self.box_head(matched, state.sides)
             aware = None if self.aware_head is None else self.aware_head(box_features, ltrb)
             return ltrb, aware, box_features
 
@@ -154,12 +152,8 @@ class OceanNet(nn.Module):
 
 def blend(first: TemplateState, other: TemplateState, share: float) -> TemplateState:
     """Weighted mean of two looks; matching is linear in its kernels, so it costs what one does."""
-    return TemplateState(
-        *(
-            tuple(torch.lerp(a, b, share) for a, b in zip(ours, theirs, strict=True))
-            for ours, theirs in zip(first, other, strict=True)
-        )
-    )
+    pairs = zip(first.tensors(), other.tensors(), strict=True)
+    return TemplateState.of([torch.lerp(a, b, share) for a, b in pairs])
 
 
 def stack(states: Sequence[TemplateState]) -> TemplateState:

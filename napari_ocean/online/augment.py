@@ -29,7 +29,7 @@ class View:
     blur_yx: tuple[float, float] = (0.0, 0.0)
     """Standard deviation of a Gaussian blur, px."""
     zoom: float = 1.0
-    """Factor on the target's size; whoever cuts the patch sees to it."""
+    """Factor on the target's size, for whoever cuts the patch."""
 
     @property
     def upright(self) -> bool:
@@ -135,9 +135,13 @@ VIEWS: tuple[View, ...] = (
 EXAMPLE_VIEWS: tuple[View, ...] = (View(), View(flip=True), *_corners(0.2)[1:3])
 """Those of further frames that a person drew the target on."""
 
-EXTENT_VIEWS: tuple[View, ...] = tuple(View(zoom=zoom) for zoom in (0.7, 0.84, 1.19, 1.43)) * 2
-"""What the first frame tells of the target's extent (:mod:`napari_ocean.online.extent`) besides
-those: as if its size had been taken wrongly."""
+EXTENT_VIEWS: tuple[View, ...] = tuple(
+    View(flip=flip, zoom=zoom) for flip in (False, True) for zoom in (0.7, 0.84, 1.19, 1.43)
+)
+"""What a drawn box tells besides of the target's extent (:mod:`napari_ocean.online.extent`): as
+if its size had been taken wrongly, for the look as it is and for that in the mirror."""
 
-EXAMPLE_EXTENT_VIEWS = EXTENT_VIEWS[:4]
+EXAMPLE_EXTENT_VIEWS: tuple[View, ...] = tuple(
+    View(flip=flip, zoom=zoom) for flip in (False, True) for zoom in (0.77, 1.3)
+)
 """Likewise, of further frames."""

@@ -1,9 +1,9 @@
 """How far a target reaches: what its drawn boxes ask for where the network means another extent.
 
-A network finishes objects: shown a face, it comes to box the head. The logarithms of a cell's
-distances to the sides (eq. 1) are linear in the features of the box tower, so what the drawn boxes
-ask for beyond them is learnt as one more linear map, by ridge regression in closed form. Ours; the
-paper's online update teaches the score alone.
+A network finishes objects: shown a face, it comes to box the head. What the drawn boxes ask for
+beyond the network's boxes is learnt as one linear map from the features of the box tower to the
+logarithms of a cell's distances to the sides (eq. 1), by ridge regression in closed form. Ours;
+the paper's online update teaches the score alone.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from napari_ocean.network.grid import distances
+from napari_ocean.network.grid import decode, distances
+from napari_ocean.network.heads import added
 from napari_ocean.network.presets import STRIDE_PX
 
 REACH_PX = 2.5 * STRIDE_PX
 """Cells up to this far from a target's middle, in city-block distance, say how far it reaches:
-about those that the score is trained to answer on."""
+those that the score is trained to answer on, and their next."""
 
 _LEAST_PX = 1.0
+"""Distances under it count as it, and cells as near to a side say nothing."""
+
 _FLAT = 0.05
 """Spread, as a share of the mean one, that every feature is given at least."""
 
@@ -44,11 +47,11 @@ def learn_sides(
     Returns
     -------
     Tensor, shape (4, C + 1)
-        Kernel and constant (:meth:`napari_ocean.network.heads.BoxHead.forward`), on the CPU; zeros
-        where no cell lies on the target.
+        Kernel and constant (:func:`napari_ocean.network.heads.added`), on the CPU; zeros where no
+        cell lies on the target.
     """
     true = distances(boxes_px[:, :, None, None], said_px.shape[-1])
-    said = distances(said_px, said_px.shape[-1])
+    said = distances(said_px, said_px.shape[-1]).clamp(_LEAST_PX, 1e4)
     away = (true[:, 2] - true[:, 0]).abs() / 2 + (true[:, 3] - true[:, 1]).abs() / 2
     near = (away <= REACH_PX) & (true.amin(dim=1) > _LEAST_PX)
     if not near.any():
@@ -65,3 +68,21 @@ def learn_sides(
     )  # (C, 4)
     kernel = kernel / spread[:, None]
     return share * torch.cat([kernel, (constant - mean @ kernel)[None]]).T.float()
+
+
+def taught(said_px: Tensor, features: Tensor, sides: Tensor) -> Tensor:
+    """What the network says once it knows the sides.
+
+    Parameters
+    ----------
+    said_px : Tensor, shape (V, 4, S, S)
+    features : Tensor, shape (V, C, S, S)
+        As for :func:`learn_sides`.
+    sides : Tensor, shape (4, C + 1)
+
+    Returns
+    -------
+    Tensor, shape (V, 4, S, S)
+    """
+    ltrb = distances(said_px, said_px.shape[-1])
+    return decode(ltrb * added(sides[None].to(features.device), features).exp())

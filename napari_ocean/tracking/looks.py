@@ -26,11 +26,10 @@ class Looks:
         self.template = drawn
         """What to compare with now."""
 
-    def reach(self, sides: Tensor) -> None:
-        """Take in how far the target reaches (:attr:`TemplateState.sides`, of one target)."""
-        ways = len(self._drawn.sides[0])
-        self._drawn = self._drawn._replace(sides=(sides.repeat(ways, 1, 1),))
-        self.template = self.template._replace(sides=self._drawn.sides)
+    def set_sides(self, sides: Tensor) -> None:
+        """Take in how far the target reaches (:attr:`TemplateState.sides`)."""
+        self._drawn = self._drawn._replace(sides=sides)
+        self.template = self.template._replace(sides=sides)
 
     def add(self, look: TemplateState) -> None:
         """Take in another look."""

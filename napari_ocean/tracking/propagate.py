@@ -190,7 +190,9 @@ class _Walk:
                 with suppress(VideoError, BoxError):
                     box = boxes.check(self.drawn[object_id][other], hw)
                     examples.append((self.source.frame(other), box))
-        return self.tracker.start(image, self.seeds[object_id][frame], examples=examples)
+        box = self.seeds[object_id][frame]
+        guessed = frame not in self.drawn[object_id]
+        return self.tracker.start(image, box, examples=examples, guessed=guessed)
 
 
 def _as_drawn(box_xyxy: FloatArray) -> Prediction:

@@ -15,10 +15,10 @@ from torch import Tensor
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
-from napari_ocean.network import TEMPLATE_PX, Answer, OceanNet, TemplateState, stack
+from napari_ocean.network import TEMPLATE_PX, Answer, OceanNet, TemplateState, ordinary, stack
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.augment import EXAMPLE_EXTENT_VIEWS, EXAMPLE_VIEWS, EXTENT_VIEWS, VIEWS
-from napari_ocean.online.extent import learn_sides
+from napari_ocean.online.extent import learn_sides, taught
 from napari_ocean.online.features import crops_at_once
 from napari_ocean.online.released import ReleasedUpdate
 from napari_ocean.online.settings import OnlineSettings
@@ -61,7 +61,7 @@ class _Question(NamedTuple):
 class Session:
     """One target being followed through consecutive frames, in either direction."""
 
-    def __init__(self, tracker: Tracker, shown: Sequence[Shown]) -> None:
+    def __init__(self, tracker: Tracker, shown: Sequence[Shown], *, guessed: bool = False) -> None:
         frame_rgb, box_xyxy = shown[0]
         self._net = tracker.net
         self._search = tracker.search
@@ -91,7 +91,7 @@ class Session:
                 for frame, box in shown[1:]:
                     self._looks.add(self._look(frame, box))
             if self._holds or settings.aspect_share > 0:
-                self._study(tracker, shown if self._holds else shown[:1])
+                self._study(tracker, shown if self._holds else shown[:1], guessed=guessed)
             if tracker.online is not None and not self._holds:
                 self._update = ReleasedUpdate(
                     self._net,
@@ -215,21 +215,21 @@ class Session:
         box = boxes.from_center(self._center_xy, self._size_wh)
         return Prediction(box_xyxy=box, score=confidence, state=state)
 
-    def _study(self, tracker: Tracker, shown: Sequence[Shown]) -> None:
+    def _study(self, tracker: Tracker, shown: Sequence[Shown], *, guessed: bool) -> None:
         """Learn from the drawn boxes what the target looks like, and how far it reaches.
 
         A square template crop does not tell the target's aspect, nor whether it is the whole of a
         thing; the network takes what is usual, and the difference shows on the drawn frames.
         """
         learns_extent = self._holds and self._online.extent_share > 0
-        first = VIEWS if self._holds else tuple(view for view in VIEWS if view.upright)
-        further = EXAMPLE_VIEWS
+        if self._holds:
+            first, further = VIEWS, EXAMPLE_VIEWS
+        else:
+            first = further = tuple(view for view in VIEWS if view.upright and not view.flip)
         if learns_extent:
             first, further = first + EXTENT_VIEWS, further + EXAMPLE_EXTENT_VIEWS
-        pictures = [
-            picture
-            for i, (frame, box) in enumerate(shown)
-            for picture in first_views(
+        sets = [
+            first_views(
                 frame,
                 box,
                 further if i else first,
@@ -238,49 +238,69 @@ class Session:
                 fill=self._fill,
                 seed=i,
             )
+            for i, (frame, box) in enumerate(shown)
         ]
+        pictures = [picture for of in sets for picture in of]
         crops = self._crops([picture.crop for picture in pictures])
         boxes_px = torch.from_numpy(np.stack([picture.box_px for picture in pictures]))
-        said = self._said(crops)
+        said = self._said(crops, pictures)
+        upright = torch.tensor([picture.view.upright for picture in pictures])
+        mirrored = torch.tensor([picture.view.flip for picture in pictures])
+        zoomed = torch.tensor([picture.view.zoom != 1 for picture in pictures])
+        sides = self._looks.template.sides
         if learns_extent:
-            upright = [i for i, picture in enumerate(pictures) if picture.view.upright]
-            sides = learn_sides(
-                said.box_features[upright],
-                said.maps[upright, :4],
-                boxes_px[upright].to(said.maps),
-                ridge=self._online.extent_ridge,
-                share=self._online.extent_share,
-            )
-            self._looks.reach(sides.to(self._device))
-        elif self._settings.aspect_share > 0:
-            self._stretch_wh = self._own_aspect(said, pictures)
+            # a guessed box teaches no sizes
+            drawn = upright & (torch.arange(len(pictures)) >= guessed * len(sets[0]))
+            ways = [drawn & ~mirrored, drawn & mirrored][: len(sides)]
+            sides = torch.stack([self._own_sides(said, boxes_px, way) for way in ways])
+            self._looks.set_sides(sides.to(self._device))
+        if self._settings.aspect_share > 0:
+            plain = upright & ~mirrored & ~zoomed
+            self._stretch_wh = self._own_aspect(said, boxes_px, plain, sides[0])
         if self._holds and tracker.online is not None:
-            plain = [i for i, picture in enumerate(pictures) if picture.view.zoom == 1]
             self._update = OnlineUpdate(
                 self._net,
                 tracker.classifier,
                 tracker.online,
-                crops[plain],
-                said.raw[plain],
-                boxes_px[plain],
+                crops[~zoomed],
+                said.raw[~zoomed],
+                boxes_px[~zoomed],
             )
 
-    def _said(self, crops: Tensor) -> Answer:
-        """What the network says of crops of the target as it was drawn."""
-        drawn = self._looks.template.tensors()
-        answers = []
-        for few in crops.split(crops_at_once(self._device)):
-            state = TemplateState.of([own[:1].expand(len(few), *own.shape[1:]) for own in drawn])
-            answers.append(self._search(few, state))
+    def _said(self, crops: Tensor, pictures: Sequence[Picture]) -> Answer:
+        """What the network says of views of the target, of those in the mirror by that look."""
+        template = self._looks.template.tensors()
+        ways = torch.tensor([picture.view.flip for picture in pictures]).long()
+        ways = ways.clamp(max=len(template[0]) - 1).to(self._device)
+        # on a GPU nothing is recorded for batches as large and as rare as these
+        search = self._search if self._device.type == "cpu" else ordinary(self._net)
+        at_once = crops_at_once(self._device)
+        answers = [
+            search(few, TemplateState.of([own[way] for own in template]))
+            for few, way in zip(crops.split(at_once), ways.split(at_once), strict=True)
+        ]
         return Answer(*(torch.cat(parts) for parts in zip(*answers, strict=True)))
 
-    def _own_aspect(self, said: Answer, pictures: Sequence[Picture]) -> FloatArray:
-        """Factors on width and height that give the shown targets their own aspect."""
+    def _own_sides(self, said: Answer, boxes_px: Tensor, which: Tensor) -> Tensor:
+        """How far the target reaches, by some views."""
+        return learn_sides(
+            said.box_features[which],
+            said.maps[which, :4],
+            boxes_px[which].to(said.maps),
+            ridge=self._online.extent_ridge,
+            share=self._online.extent_share,
+        )
+
+    def _own_aspect(
+        self, said: Answer, boxes_px: Tensor, which: Tensor, sides: Tensor
+    ) -> FloatArray:
+        """Factors on width and height that give the target its own aspect, by some views."""
+        known = taught(said.maps[which, :4], said.box_features[which], sides)
+        maps_each = _array(torch.cat([known, said.maps[which, 4:]], dim=1))
         logs = []
-        for picture, maps in zip(pictures, _array(said.maps), strict=True):
-            if picture.view.upright:
-                found = siamese.at(*self._read(maps), boxes.center(picture.box_px))
-                logs.append(np.log(boxes.size(picture.box_px) / boxes.size(found)))
+        for maps, box_px in zip(maps_each, boxes_px[which].numpy(), strict=True):
+            found = siamese.at(*self._read(maps), boxes.center(box_px))
+            logs.append(np.log(boxes.size(box_px) / boxes.size(found)))
         width, height = self._settings.aspect_share * np.median(logs, axis=0)
         return np.exp([(width - height) / 2, (height - width) / 2])
 

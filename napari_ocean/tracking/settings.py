@@ -50,7 +50,7 @@ class SiameseSettings:
     for the time of two passes (ours). First views and the online update see it as it is."""
     aspect_share: float = 0.0
     """How far boxes are given the aspect of the drawn one where the network, looking at the first
-    frame, finds another, in [0, 1]; unless the online update learns its extent (ours)."""
+    frame, finds another, in [0, 1]; besides what the online update learns of its extent (ours)."""
     size_gain: float = 1.0
     """Power by which a found change of size is taken (ours; 1: as the network says)."""
     size_bias: float = 0.0

@@ -146,6 +146,7 @@ class Tracker:
         box_xyxy: ArrayLike,
         *,
         examples: Sequence[tuple[NDArray[np.uint8], ArrayLike]] = (),
+        guessed: bool = False,
     ) -> Session:
         """Begin to follow a target.
 
@@ -159,6 +160,8 @@ class Tracker:
             The same target on other frames, as a person drew it, the most telling first: what
             the tracker is to know of its looks beforehand. The first :data:`EXAMPLES` are used,
             and none of them by ``fidelity="official"`` or without the online update.
+        guessed : bool
+            The box was found, not drawn: it teaches the online update no sizes.
 
         Raises
         ------
@@ -170,7 +173,8 @@ class Tracker:
         shown = [(frame_rgb, box_xyxy), *examples[:EXAMPLES]]
         for frame, _ in shown:
             check_frame(frame)
-        return Session(self, [(frame, _inside(box, frame)) for frame, box in shown])
+        given = [(frame, _inside(box, frame)) for frame, box in shown]
+        return Session(self, given, guessed=guessed)
 
 
 def _inside(box_xyxy: ArrayLike, frame_rgb: NDArray[np.uint8]) -> FloatArray:

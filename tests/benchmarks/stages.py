@@ -96,7 +96,7 @@ def _network(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
     raw = net.backbone(x)
     features = net.neck(raw)
     matched = net.box_combination(features, state.box)
-    ltrb, box_features = net.box_head(matched, *state.sides)
+    ltrb, box_features = net.box_head(matched, state.sides)
     parts: dict[str, Work] = {
         "NETWORK": lambda: tracker.search(asked, states).maps.cpu(),
         "the same in PyTorch": lambda: plain(asked, states).maps.cpu(),
@@ -104,7 +104,7 @@ def _network(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
         "backbone": lambda: net.backbone(x),
         "neck": lambda: net.neck(raw),
         "combination (each of two)": lambda: net.box_combination(features, state.box),
-        "box head": lambda: net.box_head(matched, *state.sides),
+        "box head": lambda: net.box_head(matched, state.sides),
         "regular head": lambda: net.regular_head(matched),
     }
     if (aware := net.aware_head) is not None:

@@ -47,8 +47,8 @@ def _question(net: OceanNet, count: int, side: int = 255) -> tuple[Tensor, Templ
     crops = crops.contiguous(memory_format=torch.channels_last)
     state = stack([net.template(crop[None, :, :127, :127]) for crop in crops])
     # as if an extent had been learnt for each
-    sides = 0.01 * torch.randn(state.sides[0].shape, generator=generator)
-    return crops, state._replace(sides=(sides,))
+    sides = 0.01 * torch.randn(state.sides.shape, generator=generator)
+    return crops, state._replace(sides=sides)
 
 
 def _same(search: Search, net: OceanNet, crops: Tensor, state: TemplateState) -> None:

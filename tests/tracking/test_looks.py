@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def state(value: float) -> TemplateState:
     kernels = tuple(torch.full((1, 2, *size), float(value)) for size in ((5, 5), (3, 5), (5, 3)))
-    return TemplateState(kernels, kernels, (torch.zeros(1, 4, 3),))
+    return TemplateState(kernels, kernels, torch.zeros(1, 4, 3))
 
 
 def level(template: TemplateState) -> float:
