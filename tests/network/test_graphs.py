@@ -76,7 +76,7 @@ def test_rare_sizes_are_not_recorded_and_old_ones_make_room(net, monkeypatch) ->
     )
     tape = Tape()
     search = Graphs(net, tape)
-    state = TemplateState((), (), torch.zeros(1))
+    state = TemplateState.of([torch.zeros(1)] * 7)
 
     def look(side: int, times: int) -> None:
         for _ in range(times):

@@ -41,6 +41,17 @@ def test_later_looks_share_a_weight_and_fade() -> None:
     assert all((kernel == 0).all() for kernel in looks.template.box)  # sizes: the drawn look's
 
 
+def test_sides_last_whatever_is_seen_later() -> None:
+    looks = Looks(state(0), share=0.5, rate=0.25)
+    looks.add(state(8))
+    sides = torch.rand(1, 4, 3)
+    looks.set_sides(sides)
+    assert torch.equal(looks.template.sides, sides)
+    assert level(looks.template) == 4
+    looks.add(state(16))
+    assert torch.equal(looks.template.sides, sides)
+
+
 def test_matching_a_blend_is_blending_the_matches() -> None:
     """What makes one template as good as many: correlation is linear in its kernels."""
     net = load_network(find_weights("lite")).eval()

@@ -12,9 +12,11 @@ import torch
 from napari_ocean import boxes
 from napari_ocean.demo import demo_clip
 from napari_ocean.errors import BoxError, ConfigError
+from napari_ocean.online.augment import VIEWS
 from napari_ocean.online.released import ReleasedUpdate
 from napari_ocean.online.settings import RELEASED, OnlineSettings
-from napari_ocean.tracking import Tracker, load_tracker
+from napari_ocean.tracking import Tracker, load_tracker, siamese
+from napari_ocean.tracking.crop import context_side
 from napari_ocean.tracks import Prediction, State
 from tests.network.golden import official_state
 
@@ -189,6 +191,43 @@ def test_the_box_stays_on_the_part_that_was_drawn(tracker: Tracker, part_xywh) -
     assert taught > 0.85
 
 
+def test_each_way_of_looking_learns_the_sides_as_it_sees_them(monkeypatch) -> None:
+    """The left half was drawn, which is the right half in the mirror."""
+    seen: list[np.ndarray] = []
+    both_ways = siamese.both_ways
+    monkeypatch.setattr(siamese, "both_ways", lambda maps: seen.append(maps) or both_ways(maps))
+    frame = _scene([(cv2.resize(_beetle(0), (104, 120)), 200, 200)])
+    half = boxes.from_xywh([200, 200, 52, 120])
+    tracker = load_tracker(fast=False)
+    for share in (0.0, 1.0):
+        Tracker(
+            tracker.net, tracker.settings, OnlineSettings(extent_share=share), search=tracker.search
+        ).start(frame, half).step(frame)
+    middle = seen[0].shape[-1] // 2  # the crop is centred on the drawn box
+    plain, mirrored = np.stack(seen)[:, :, :4, middle, middle].swapaxes(0, 1)
+    width_px = 52 * 127 / context_side(boxes.size(half))
+    for without, taught, far_side in ((*plain, 2), (*mirrored, 0)):
+        off = np.abs(np.array([without, taught])[:, far_side] - 127) - width_px / 2
+        assert off[0] > 4, "the network alone sees more than was drawn"
+        assert abs(off[1]) < off[0] / 2
+
+
+def test_a_guessed_box_teaches_no_sizes(tracker: Tracker) -> None:
+    frame = _scene([(_beetle(0), 200, 200)])
+    half = boxes.from_xywh([200, 200, 26, 60])
+    guessed = tracker.start(frame, half, guessed=True)
+    assert not guessed._looks.template.sides.any()
+    taught = tracker.start(frame, half, guessed=True, examples=[(frame, half)])
+    assert taught._looks.template.sides.any()
+
+
+@pytest.mark.parametrize("online", [None, RELEASED, OnlineSettings(extent_share=0.0)])
+def test_sides_are_learnt_where_they_are_asked_for_alone(tracker: Tracker, online) -> None:
+    plain = Tracker(tracker.net, tracker.settings, online, search=tracker.search)
+    session = plain.start(_scene([(_beetle(0), 200, 200)]), _box(200))
+    assert not session._looks.template.sides.any()
+
+
 def test_a_slip_that_was_corrected_is_not_made_again(tracker: Tracker) -> None:
     """The target turns into something else while its old looks stay beside it."""
     old = _beetle(0)
@@ -225,6 +264,7 @@ def test_after_long_doubt_it_is_looked_for_where_it_was_last_seen(tracker: Track
 def test_memory_does_not_grow_with_the_video(tracker: Tracker) -> None:
     session = tracker.start(_scene([(_beetle(0), 200, 200)]), _box(200))
     held = session._update._model._memory
+    assert held.count == len(VIEWS), "views of another size are none of its samples"
     for i in range(60):
         session.step(_scene([(_beetle(0), 200 + i % 5, 200)]))
     assert held.count == len(held.features) == OnlineSettings().memory

@@ -212,7 +212,8 @@ def test_another_annotation_may_teach(tracker: Tracker, monkeypatch) -> None:
     """Its boxes are looked at, but the run does not begin anew at them."""
     taught = []
 
-    def start(frame_rgb, box_xyxy, *, examples=()):
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False):
+        assert not guessed
         taught.append([box for _, box in examples])
         return Tracker.start(tracker, frame_rgb, box_xyxy)
 
@@ -247,6 +248,22 @@ def test_a_box_outside_the_frame_names_object_and_frame(tracker: Tracker) -> Non
         propagate(FRAMES, tracks, tracker=tracker)
 
 
+def test_a_run_that_begins_at_a_found_box_says_so(tracker: Tracker, monkeypatch) -> None:
+    tracks = drawn((1, 0))
+    found = TrackBox(CLIP.truth_xyxy[3], 0.9, State.FOUND, Source.TRACKED)
+    tracks.put(1, 3, found)
+    begun = []
+
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False):
+        begun.append((len(examples), guessed))
+        return Tracker.start(tracker, frame_rgb, box_xyxy)
+
+    monkeypatch.setattr(tracker, "start", start)
+    list(propagate(FRAMES, tracks, tracker=tracker, start=3, stop=5))
+    list(propagate(FRAMES, tracks, tracker=tracker, stop=2))
+    assert begun == [(1, True), (0, False)]
+
+
 def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkeypatch) -> None:
     """The nearest first, also those outside the range; one outside the frame is left out."""
     tracks = drawn((1, 2))
@@ -255,7 +272,8 @@ def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkey
     tracks.put(1, 6, TrackBox(np.array([-90.0, -90.0, -10.0, -10.0])))
     taught = []
 
-    def start(frame_rgb, box_xyxy, *, examples=()):
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False):
+        assert not guessed
         taught.append([int(box[0]) for _, box in examples])
         for image, box in examples:
             frame = int(np.argmin(np.abs(CLIP.truth_xyxy - box).sum(axis=1)))
