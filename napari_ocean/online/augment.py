@@ -135,13 +135,15 @@ VIEWS: tuple[View, ...] = (
 EXAMPLE_VIEWS: tuple[View, ...] = (View(), View(flip=True), *_corners(0.2)[1:3])
 """Those of further frames that a person drew the target on."""
 
-EXTENT_VIEWS: tuple[View, ...] = tuple(
-    View(flip=flip, zoom=zoom) for flip in (False, True) for zoom in (0.7, 0.84, 1.19, 1.43)
-)
-"""What a drawn box tells besides of the target's extent (:mod:`napari_ocean.online.extent`): as
-if its size had been taken wrongly, for the look as it is and for that in the mirror."""
+ZOOMS = (0.7, 0.84, 1.19, 1.43)
+"""As what the first frame is seen besides to learn the target's extent from it
+(:mod:`napari_ocean.online.extent`): as if its size had been taken wrongly."""
 
-EXAMPLE_EXTENT_VIEWS: tuple[View, ...] = tuple(
-    View(flip=flip, zoom=zoom) for flip in (False, True) for zoom in (0.77, 1.3)
-)
-"""Likewise, of further frames."""
+EXAMPLE_ZOOMS = (0.77, 1.3)
+"""Likewise further frames."""
+
+
+def zoomed(zooms: Sequence[float], *, mirrored: bool) -> tuple[View, ...]:
+    """Views of these zooms, also in the mirror for a tracker that looks there."""
+    flips = (False, True) if mirrored else (False,)
+    return tuple(View(flip=flip, zoom=zoom) for flip in flips for zoom in zooms)

@@ -17,7 +17,7 @@ from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
 from napari_ocean.network import TEMPLATE_PX, Answer, OceanNet, TemplateState, ordinary, stack
 from napari_ocean.network.presets import STRIDE_PX
-from napari_ocean.online.augment import EXAMPLE_EXTENT_VIEWS, EXAMPLE_VIEWS, EXTENT_VIEWS, VIEWS
+from napari_ocean.online.augment import EXAMPLE_VIEWS, EXAMPLE_ZOOMS, VIEWS, ZOOMS, zoomed
 from napari_ocean.online.extent import learn_sides, taught
 from napari_ocean.online.features import crops_at_once
 from napari_ocean.online.released import ReleasedUpdate
@@ -227,7 +227,8 @@ class Session:
         else:
             first = further = tuple(view for view in VIEWS if view.upright and not view.flip)
         if learns_extent:
-            first, further = first + EXTENT_VIEWS, further + EXAMPLE_EXTENT_VIEWS
+            first += zoomed(ZOOMS, mirrored=self._settings.mirrored)
+            further += zoomed(EXAMPLE_ZOOMS, mirrored=self._settings.mirrored)
         sets = [
             first_views(
                 frame,
@@ -246,7 +247,7 @@ class Session:
         said = self._said(crops, pictures)
         upright = torch.tensor([picture.view.upright for picture in pictures])
         mirrored = torch.tensor([picture.view.flip for picture in pictures])
-        zoomed = torch.tensor([picture.view.zoom != 1 for picture in pictures])
+        usual = torch.tensor([picture.view.zoom == 1 for picture in pictures])  # of the usual size
         sides = self._looks.template.sides
         if learns_extent:
             # a guessed box teaches no sizes
@@ -255,16 +256,16 @@ class Session:
             sides = torch.stack([self._own_sides(said, boxes_px, way) for way in ways])
             self._looks.set_sides(sides.to(self._device))
         if self._settings.aspect_share > 0:
-            plain = upright & ~mirrored & ~zoomed
+            plain = upright & ~mirrored & usual
             self._stretch_wh = self._own_aspect(said, boxes_px, plain, sides[0])
         if self._holds and tracker.online is not None:
             self._update = OnlineUpdate(
                 self._net,
                 tracker.classifier,
                 tracker.online,
-                crops[~zoomed],
-                said.raw[~zoomed],
-                boxes_px[~zoomed],
+                crops[usual],
+                said.raw[usual],
+                boxes_px[usual],
             )
 
     def _said(self, crops: Tensor, pictures: Sequence[Picture]) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ def tracker() -> Tracker:
     return load_tracker()
 
 
+@cache
 def _beetle(frame: int) -> np.ndarray:
     """The demo's ladybird on its own ground, ``(60, 52, 3)``."""
     clip = demo_clip()

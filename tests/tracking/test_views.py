@@ -7,7 +7,7 @@ import pytest
 
 from napari_ocean import boxes
 from napari_ocean.network import TEMPLATE_PX
-from napari_ocean.online.augment import EXTENT_VIEWS, VIEWS, View
+from napari_ocean.online.augment import VIEWS, ZOOMS, View, zoomed
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.tracking.views import first_views
 
@@ -16,7 +16,9 @@ FRAME = np.zeros((240, 320, 3), np.uint8)
 FRAME[80:120, 100:160] = 255
 
 
-@pytest.mark.parametrize("view", [*EXTENT_VIEWS, *(view for view in VIEWS if view.upright)])
+@pytest.mark.parametrize(
+    "view", [*zoomed(ZOOMS, mirrored=True), *(view for view in VIEWS if view.upright)]
+)
 def test_the_box_holds_the_target_in_each_view_at_its_zoom(view: View) -> None:
     (picture,) = first_views(FRAME, BOX, [view], search_px=255, context=0.5, fill=(0, 0, 0), seed=3)
     scale = view.zoom * TEMPLATE_PX / context_side(boxes.size(BOX))
