@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_ocean.network.alignment import AwareHead
 from napari_ocean.network.backbone import EfficientNetLite0, ResNet50
 from napari_ocean.network.branches import side_by_side
-from napari_ocean.network.combination import DILATIONS, Combination
+from napari_ocean.network.combination import Combination
 from napari_ocean.network.heads import BoxHead, RegularHead
 from napari_ocean.network.presets import Preset
 
@@ -38,7 +38,7 @@ class TemplateState(NamedTuple):
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> TemplateState:
         """Inverse of :meth:`tensors`."""
-        each = len(DILATIONS)
+        each = len(tensors) // 2  # an ablated network has fewer kernels
         return cls(tuple(tensors[:each]), tuple(tensors[each : 2 * each]), tensors[2 * each])
 
 
