@@ -136,11 +136,11 @@ EXAMPLE_VIEWS: tuple[View, ...] = (View(), View(flip=True), *_corners(0.2)[1:3])
 """Those of further frames that a person drew the target on."""
 
 ZOOMS = (0.7, 0.84, 1.19, 1.43)
-"""As what the first frame is seen besides to learn the target's extent from it
-(:mod:`napari_ocean.online.extent`): as if its size had been taken wrongly."""
+"""Zooms at which the first frame tells of the target's extent, too, as if its size had been taken
+wrongly (:mod:`napari_ocean.online.extent`)."""
 
 EXAMPLE_ZOOMS = (0.77, 1.3)
-"""Likewise further frames."""
+"""Likewise of further frames."""
 
 
 def zoomed(zooms: Sequence[float], *, mirrored: bool) -> tuple[View, ...]:

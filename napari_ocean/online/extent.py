@@ -22,6 +22,9 @@ those that the score is trained to answer on, and their next."""
 _LEAST_PX = 1.0
 """Distances under it count as it, and cells as near to a side say nothing."""
 
+_MOST_PX = 1e4
+"""Distances over it count as it."""
+
 _FLAT = 0.05
 """Spread, as a share of the mean one, that every feature is given at least."""
 
@@ -51,7 +54,7 @@ def learn_sides(
         cell lies on the target.
     """
     true = distances(boxes_px[:, :, None, None], said_px.shape[-1])
-    said = distances(said_px, said_px.shape[-1]).clamp(_LEAST_PX, 1e4)
+    said = distances(said_px, said_px.shape[-1]).clamp(_LEAST_PX, _MOST_PX)
     away = (true[:, 2] - true[:, 0]).abs() / 2 + (true[:, 3] - true[:, 1]).abs() / 2
     near = (away <= REACH_PX) & (true.amin(dim=1) > _LEAST_PX)
     if not near.any():
