@@ -32,7 +32,7 @@ from napari_ocean.tracking.crop import (
     round_half_up,
 )
 from napari_ocean.tracking.looks import Looks
-from napari_ocean.tracking.views import Picture, first_views
+from napari_ocean.tracking.views import first_views
 from napari_ocean.tracks import Prediction, State
 
 if TYPE_CHECKING:
@@ -244,15 +244,16 @@ class Session:
         pictures = [picture for of in sets for picture in of]
         crops = self._crops([picture.crop for picture in pictures])
         boxes_px = torch.from_numpy(np.stack([picture.box_px for picture in pictures]))
-        said = self._said(crops, pictures)
         upright = torch.tensor([picture.view.upright for picture in pictures])
         mirrored = torch.tensor([picture.view.flip for picture in pictures])
         usual = torch.tensor([picture.view.zoom == 1 for picture in pictures])  # of the usual size
+        said = self._said(crops, mirrored)
         sides = self._looks.template.sides
         if learns_extent:
-            # a guessed box teaches no sizes
-            drawn = upright & (torch.arange(len(pictures)) >= guessed * len(sets[0]))
-            ways = [drawn & ~mirrored, drawn & mirrored][: len(sides)]
+            telling = upright.clone()
+            if guessed:
+                telling[: len(sets[0])] = False
+            ways = [telling & ~mirrored, telling & mirrored][: len(sides)]
             sides = torch.stack([self._own_sides(said, boxes_px, way) for way in ways])
             self._looks.set_sides(sides.to(self._device))
         if self._settings.aspect_share > 0:
@@ -268,11 +269,10 @@ class Session:
                 boxes_px[usual],
             )
 
-    def _said(self, crops: Tensor, pictures: Sequence[Picture]) -> Answer:
+    def _said(self, crops: Tensor, mirrored: Tensor) -> Answer:
         """What the network says of views of the target, of those in the mirror by that look."""
         template = self._looks.template.tensors()
-        ways = torch.tensor([picture.view.flip for picture in pictures]).long()
-        ways = ways.clamp(max=len(template[0]) - 1).to(self._device)
+        ways = mirrored.long().clamp(max=len(template[0]) - 1).to(self._device)
         # on a GPU nothing is recorded for batches as large and as rare as these
         search = self._search if self._device.type == "cpu" else ordinary(self._net)
         at_once = crops_at_once(self._device)
