@@ -2,7 +2,8 @@
 
 A line of ``boxes.jsonl`` is ``{"file", "width", "height", "boxes": [[x0, y0, x1, y1], ...],
 "labels": [...]}`` in pixels of the stored image (edge coordinates); frames of a video also carry
-``video`` and ``frame``.
+``video`` and ``frame``. ``silhouettes.npz`` beside the shards tells which part of a box is the
+object's (:mod:`napari_ocean.training.silhouettes`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
+from napari_ocean.training.silhouettes import FILE, GRID, Outlined, read_silhouettes
 
 MOSAIC_SIDE_PX = 64
 """Images of exactly this side are laid out as mosaics of many small objects."""
@@ -49,6 +51,8 @@ class LabelledImage:
     boxes: FloatArray
     labels: tuple[str, ...]
     """What is in each box."""
+    grids: NDArray[np.uint8]
+    """Silhouettes in the boxes ``(K, 32, 32)``, 0 all over where one is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,12 @@ class TrainingImages:
 
 
 def read_images(folder: Path) -> TrainingImages:
-    """Read all ``*.zip`` shards of a folder.
+    """Read all ``*.zip`` shards of a folder, and its silhouettes if there are any.
 
     Raises
     ------
     DataError
-        If there is no shard, or one is damaged.
+        If there is no shard, one is damaged, or the silhouettes are of other boxes.
     """
     shards = sorted(folder.glob("*.zip"))
     if not shards:
@@ -86,8 +90,11 @@ def read_images(folder: Path) -> TrainingImages:
     photos: list[LabelledImage] = []
     tiny: list[LabelledImage] = []
     videos: dict[str, list[tuple[int, LabelledImage]]] = defaultdict(list)
+    outlined = read_silhouettes(folder / FILE) if (folder / FILE).is_file() else {}
     for shard in shards:
         for line, image in _read_shard(shard):
+            if image.name in outlined:
+                image = _outlined(image, outlined[image.name])
             if "video" in line:
                 videos[line["video"]].append((line["frame"], image))
             elif line["width"] == line["height"] == MOSAIC_SIDE_PX:
@@ -100,10 +107,10 @@ def read_images(folder: Path) -> TrainingImages:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each shard, by name: which data weights were made from."""
+    """SHA-256 of each file, by name: which data weights were made from."""
     return {
-        shard.name: hashlib.sha256(shard.read_bytes()).hexdigest()
-        for shard in sorted(folder.glob("*.zip"))
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted([*folder.glob("*.zip"), *folder.glob(FILE)])
     }
 
 
@@ -132,7 +139,9 @@ def mosaics(tiny: Sequence[LabelledImage], count: int, seed: int) -> list[Labell
             for tile, (r, c) in zip(chosen, inner, strict=True)
         ]
         labels = tuple(tile.labels[0] for tile in chosen)
-        laid.append(LabelledImage(f"mosaic/{number}", pixels, np.concatenate(boxes), labels))
+        grids = np.concatenate([tile.grids[:1] for tile in chosen])
+        name = f"mosaic/{number}"
+        laid.append(LabelledImage(name, pixels, np.concatenate(boxes), labels, grids))
     return laid
 
 
@@ -152,7 +161,21 @@ def _decode(line: dict[str, Any], file: bytes) -> LabelledImage:
         raise ValueError(f"the image {line['file']} cannot be decoded")
     boxes = np.asarray(line["boxes"], dtype=np.float64).reshape(-1, 4)
     labels = tuple(line.get("labels") or [""] * len(boxes))
-    return LabelledImage(line["file"], pixels.astype(np.uint8, copy=False), boxes, labels)
+    unknown = np.zeros((len(boxes), GRID, GRID), np.uint8)
+    return LabelledImage(line["file"], pixels.astype(np.uint8, copy=False), boxes, labels, unknown)
+
+
+def _outlined(image: LabelledImage, objects: Outlined) -> LabelledImage:
+    """The image with its silhouettes; one without boxes gets theirs."""
+    if not len(image.boxes):
+        labels = ("",) * len(objects.boxes)
+        return replace(image, boxes=objects.boxes, labels=labels, grids=objects.grids)
+    # the file rounds to float32
+    if len(image.boxes) != len(objects.boxes) or abs(image.boxes - objects.boxes).max() > 0.01:
+        raise DataError(
+            f"{FILE} has other boxes of {image.name} than its shard; make it anew, or take it away."
+        )
+    return replace(image, grids=objects.grids)
 
 
 def _weight(image: LabelledImage) -> float:

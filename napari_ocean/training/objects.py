@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ class Objects:
     image : ndarray of int64, shape (T,)
         Its image in the album.
     box : ndarray of float64, shape (T, 4)
+    grids : ndarray of uint8, shape (T, 32, 32)
+        Which part of the box is its own; 0 all over where that is not known.
     kind : ndarray of int64, shape (T,)
         What it is: the set and label of a photo's box; a film's object is a kind of its own.
     mosaics : ndarray of int64
@@ -37,17 +40,17 @@ class Objects:
     """
 
     def __init__(self, images: TrainingImages, laid: Sequence[LabelledImage]) -> None:
-        rows: list[tuple[int, FloatArray, str]] = []
+        rows: list[_Object] = []
         weights: list[float] = []
         for i, (image, weight) in enumerate(zip(images.photos, images.photo_weights, strict=True)):
-            found = _boxes(i, image, MIN_TARGET_PX)
+            found = _objects(i, image, MIN_TARGET_PX)
             rows += found
             weights += [weight / max(len(found), 1)] * len(found)
         self._cumulative = np.cumsum(weights) / np.sum(weights)
         self.has_photos = bool(rows)
         first_mosaic = len(rows)
         for i, image in enumerate(laid, len(images.photos)):
-            rows += _boxes(i, image, MIN_TARGET_PX)
+            rows += _objects(i, image, MIN_TARGET_PX)
         self.mosaics = np.arange(first_mosaic, len(rows))
         lengths = np.array([len(video) for video in images.videos], dtype=np.int64)
         self.video_lengths = lengths
@@ -55,16 +58,17 @@ class Objects:
         number = len(images.photos) + len(laid)
         for video, frames in enumerate(images.videos):
             for frame in frames:
-                rows.append((number, frame.boxes[0], f"film {video}"))
+                rows.append(_Object(number, frame.boxes[0], frame.grids[0], f"film {video}"))
                 number += 1
         if not rows:
             raise DataError(
                 f"No training image has an object of {MIN_TARGET_PX:g} px or more; "
                 "make shards of films with napari-ocean shard, or add photos with boxes."
             )
-        self.image = np.array([image for image, _, _ in rows], dtype=np.int64)
-        self.box = np.stack([box for _, box, _ in rows])
-        self.kind = np.unique([kind for _, _, kind in rows], return_inverse=True)[1]
+        self.image = np.array([row.image for row in rows], dtype=np.int64)
+        self.box = np.stack([row.box for row in rows])
+        self.grids = np.stack([row.grid for row in rows])
+        self.kind = np.unique([row.kind for row in rows], return_inverse=True)[1]
         self._by_kind = np.argsort(self.kind, kind="stable")
         self._kind_counts = np.bincount(self.kind)
         self._kind_starts = np.cumsum(self._kind_counts) - self._kind_counts
@@ -88,11 +92,18 @@ class Objects:
         return np.asarray((a == b) | one_film)
 
 
-def _boxes(number: int, image: LabelledImage, min_px: float) -> list[tuple[int, FloatArray, str]]:
-    """Number of the image, box and kind of each box that is large enough."""
+class _Object(NamedTuple):
+    image: int
+    box: FloatArray
+    grid: NDArray[np.uint8]
+    kind: str
+
+
+def _objects(number: int, image: LabelledImage, min_px: float) -> list[_Object]:
+    """Those of an image that are large enough."""
     group = image.name.partition("/")[0]
     return [
-        (number, box, f"{group}/{label}")
-        for box, label in zip(image.boxes, image.labels, strict=True)
+        _Object(number, box, grid, f"{group}/{label}")
+        for box, grid, label in zip(image.boxes, image.grids, image.labels, strict=True)
         if boxes.size(box).min() >= min_px
     ]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
@@ -140,6 +141,7 @@ class PairSource:
         frames = [frame for video in images.videos for frame in video]
         self._album = Album([*images.photos, *laid, *frames], torch.device(device))
         self._photos = len(images.photos)
+        self._grids = torch.from_numpy(self._objects.grids).to(device)
         field = np.random.default_rng(seed).standard_normal((_NOISE_PX, _NOISE_PX, 3), np.float32)
         self._noise = torch.from_numpy(field).to(device)
 
@@ -310,8 +312,9 @@ class PairSource:
         index = self._tensor(rows)
         own = inside[index].float()
         within = _shares(box[rows], crops.shape[1])
+        within[0] *= np.where(plan["flip"][rows], -1, 1)[:, None]
         cut = self._tensor(plan["transplanted"][rows])[:, None, None]
-        own = torch.where(cut, own * _ellipse(*map(self._tensor, within)), own)
+        own = torch.where(cut, own * self._outline(plan["search"][rows], within), own)
         ground = self._stretched(plan["ground"][rows], crops.shape[1])
         crops[index] = torch.lerp(ground, crops[index], own[..., None].expand_as(ground))
 
@@ -323,7 +326,7 @@ class PairSource:
         return self._album.read(chosen, places[:, 0], places[:, 1])[0]
 
     def _paste(self, crops: Tensor, plan: Plan, box: FloatArray, name: str) -> None:
-        """Lay strangers beside or over the targets, in place, with an elliptic soft edge."""
+        """Lay strangers beside or over the targets, cut out, in place."""
         rows = np.flatnonzero(plan[name] >= 0)
         longest = boxes.size(box).max(axis=1) * plan[f"{name}_size"]
         stranger = self._objects.box[plan[name]]
@@ -344,9 +347,25 @@ class PairSource:
         places = middle[..., None] + share * extent[..., None] - 0.5
         image = self._tensor(self._objects.image[plan[name][rows]])
         colors, _ = self._album.read(image, *map(self._tensor, places))
-        alpha = _ellipse(*map(self._tensor, share))
+        alpha = self._outline(plan[name][rows], share)
         index = self._tensor(rows)
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
+
+    def _outline(self, target: Indices, share: FloatArray) -> Tensor:
+        """How much of each pixel is the object's, ``(N, S, S)``, for places of :func:`_shares`.
+
+        Where the silhouette is not known, a soft-edged ellipse.
+        """
+        x, y = map(self._tensor, share)
+        grids = self._grids[self._tensor(target)]
+        known = grids.flatten(1).any(dim=1)
+        outline = _ellipse(x, y)
+        if rows := known.nonzero()[:, 0].tolist():
+            across = x[rows][:, None, :].expand(-1, y.shape[1], -1)
+            places = 2 * torch.stack([across, y[rows][:, :, None].expand_as(across)], dim=-1)
+            own = grids[rows][:, None].float() / 255
+            outline[rows] = functional.grid_sample(own, places, align_corners=False)[:, 0]
+        return outline
 
     def _distort(self, crops: Tensor, plan: Plan, name: str) -> Tensor:
         """Crops as another camera would show them, uint8."""

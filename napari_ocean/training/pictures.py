@@ -42,13 +42,17 @@ def pairs_sheet(batch: PairBatch) -> NDArray[np.uint8]:
 def data_report(images: TrainingImages) -> str:
     """How much there is of what, as Markdown."""
     sets: dict[str, list[int]] = {}
+    outlined = 0
     for image in images.photos:
         of = sets.setdefault(image.name.partition("/")[0], [0, 0])
         of[0] += 1
         of[1] += len(image.boxes)
+        outlined += int(image.grids.any(axis=(1, 2)).sum())
     frames = [len(video) for video in images.videos]
+    total = sum(n for _, n in sets.values())
     counts = (
-        f"{len(images.photos)} photos with {sum(n for _, n in sets.values())} boxes",
+        f"{len(images.photos)} photos with {total} boxes",
+        *([f"{outlined} of {total} with a silhouette"] if outlined else []),
         f"{len(images.tiny)} small images",
         f"{len(frames)} films with {sum(frames)} frames",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -15,9 +16,16 @@ from napari_ocean.cli import main
 from napari_ocean.errors import DataError
 from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
-from napari_ocean.training.images import LabelledImage, TrainingImages, mosaics, read_images
+from napari_ocean.training.images import (
+    LabelledImage,
+    TrainingImages,
+    digests,
+    mosaics,
+    read_images,
+)
 from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
-from napari_ocean.training.pictures import pairs_sheet, read_metrics, write_curves
+from napari_ocean.training.pictures import data_report, pairs_sheet, read_metrics, write_curves
+from napari_ocean.training.silhouettes import FILE, GRID, Outlined, write_silhouettes
 
 CALM = PairSettings(
     video_share=0,
@@ -41,8 +49,26 @@ def images(shards) -> TrainingImages:
     return read_images(shards)
 
 
-def photo(pixels: np.ndarray, *given: tuple[float, ...], label: str = "toy") -> LabelledImage:
-    return LabelledImage("set/photo", pixels, np.reshape(given, (-1, 4)), (label,) * len(given))
+def photo(
+    pixels: np.ndarray,
+    *given: tuple[float, ...],
+    label: str = "toy",
+    grids: np.ndarray | None = None,
+) -> LabelledImage:
+    grids = np.zeros((len(given), GRID, GRID), np.uint8) if grids is None else grids
+    labels = (label,) * len(given)
+    return LabelledImage("set/photo", pixels, np.reshape(given, (-1, 4)), labels, grids)
+
+
+LEFT_HALF = np.zeros((1, GRID, GRID), np.uint8)
+LEFT_HALF[..., : GRID // 2] = 255
+
+
+def halves(left: int, right: int, label: str = "toy") -> LabelledImage:
+    """A toy of two colours, of which only the left one is its own."""
+    pixels = np.full((200, 200, 3), 100, np.uint8)
+    pixels[80:120, 80:100], pixels[80:120, 100:120] = left, right
+    return photo(pixels, (80, 80, 120, 120), label=label, grids=LEFT_HALF)
 
 
 # ------------------------------------------------------------------------------------ reading
@@ -54,6 +80,61 @@ def test_shards_are_sorted_by_use(images: TrainingImages) -> None:
     assert [image.name for image in images.videos[0]] == [f"film/{i}.png" for i in range(5)]
     np.testing.assert_allclose(images.photo_weights, [0, 0.2, 0.2, 0.2, 0.2, 0.2])
     assert images.photos[1].pixels.shape == (90, 130, 3)
+
+
+def outlined(images: TrainingImages, *added: tuple[float, ...]) -> dict[str, Outlined]:
+    """Silhouettes of the folder's second photo, and boxes of its first, which has none."""
+    empty, second = images.photos[:2]
+    grids = np.repeat(LEFT_HALF, len(added), axis=0)
+    return {
+        empty.name: Outlined(np.reshape(added, (-1, 4)), grids),
+        second.name: Outlined(second.boxes, LEFT_HALF),
+    }
+
+
+def test_silhouettes_beside_the_shards_are_taken_up(shards, images, tmp_path) -> None:
+    shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
+    write_silhouettes(tmp_path / FILE, outlined(images, (1, 2, 30, 40), (5.5, 6, 70, 80)))
+    read = read_images(tmp_path)
+    np.testing.assert_array_equal(read.photos[0].boxes, [(1, 2, 30, 40), (5.5, 6, 70, 80)])
+    np.testing.assert_array_equal(read.photos[1].boxes, images.photos[1].boxes)
+    for one in read.photos[0].grids, read.photos[1].grids:
+        np.testing.assert_array_equal(one[:1], LEFT_HALF)
+    assert not any(image.grids.any() for image in read.photos[2:])
+    assert read.photo_weights[0] > 0  # now it gives targets
+    assert set(digests(tmp_path)) == {"shard-00.zip", FILE}
+    assert "3 of 7 with a silhouette" in data_report(read)
+
+
+def test_silhouettes_of_other_boxes_are_refused(shards, images, tmp_path) -> None:
+    shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
+    second = images.photos[1]
+    for other in second.boxes + 1, np.repeat(second.boxes, 2, axis=0):
+        grids = np.repeat(LEFT_HALF, len(other), axis=0)
+        write_silhouettes(tmp_path / FILE, {second.name: Outlined(other, grids)})
+        with pytest.raises(DataError, match=f"other boxes of {second.name} than its shard"):
+            read_images(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "pickle", "missing", "shape"])
+def test_a_damaged_file_of_silhouettes_is_named(shards, images, tmp_path, damage: str) -> None:
+    shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / FILE
+    write_silhouettes(path, outlined(images))
+    names, box, grids = np.array(["a"]), np.zeros((1, 4)), LEFT_HALF
+    match damage:
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-60])
+        case "text":
+            path.write_text("not this")
+        case "pickle":
+            np.savez(path, names=np.array([{}], dtype=object), boxes=box, grids=grids)
+        case "missing":
+            np.savez(path, names=names, boxes=box)
+        case "shape":
+            np.savez(path, names=names, boxes=box, grids=grids[:, :8])
+    with pytest.raises(DataError, match=r"silhouettes\.npz is not a file of silhouettes"):
+        read_images(tmp_path)
 
 
 def test_missing_or_broken_shards_are_named(tmp_path) -> None:
@@ -178,6 +259,31 @@ def test_a_transplanted_target_leaves_its_surroundings_behind() -> None:
     assert (middles == 250).all()
     assert set(corners.tolist()) == {0, 100}  # the ground is either photo
     assert (batch.templates[:, 2, 2, 0] == 100).all()
+
+
+def test_a_transplanted_target_is_cut_out_along_its_silhouette() -> None:
+    ground = photo(np.zeros((50, 50, 3), np.uint8))
+    images = TrainingImages([halves(250, 200), ground], np.array([1.0, 0]), [], [])
+    settings = replace(CALM, transplant_share=1, search_shift_px=20, search_scale=0.2)
+    batch = PairSource(images, settings, seed=0, batch=16)[0]
+    searches, shown = batch.searches[..., 0].numpy(), set()
+    for search, box in zip(searches, batch.boxes.numpy(), strict=True):
+        if search[2, 2] == 0:  # laid on the black photo, not on its own
+            x, y = boxes.center(box).round().astype(int)
+            quarter = round(float(boxes.size(box)[0] / 4))
+            shown.add((int(search[y, x - quarter]), int(search[y, x + quarter])))
+    assert shown == {(250, 0), (0, 250)}  # some are mirrored, and their silhouette with them
+
+
+def test_a_stranger_is_pasted_along_its_silhouette() -> None:
+    images = TrainingImages([halves(250, 200), halves(180, 220)], np.full(2, 0.5), [], [])
+    settings = replace(CALM, paste_share=1, alike_share=1, search_shift_px=0, search_scale=0)
+    searches = PairSource(images, settings, seed=0, batch=30)[0].searches[..., 0].numpy()
+    areas = [np.bincount(search.ravel(), minlength=256) for search in searches]
+    shown = [{level for level in (180, 200, 220, 250) if area[level] > 100} for area in areas]
+    # of the target all is there, of the other the left half
+    assert sum(levels in ({250, 200, 180}, {180, 220, 250}) for levels in shown) > 8
+    assert not any({200, 220} <= levels for levels in shown)
 
 
 def test_a_part_is_the_same_piece_of_its_object_in_both_crops() -> None:

@@ -16,6 +16,7 @@ from napari_ocean.tracks import ABSENT, Source, State, TrackBox, Tracks
 from napari_ocean.training.images import LabelledImage, TrainingImages, read_images
 from napari_ocean.training.pairs import PairSettings, PairSource
 from napari_ocean.training.shards import ShardSettings, cut, joined
+from napari_ocean.training.silhouettes import GRID
 
 WIDTH, HEIGHT, LENGTH = 640, 480, 12
 
@@ -255,6 +256,7 @@ def test_films_alone_can_be_trained_on(clip: Path) -> None:
     videos = read_images(shard(clip, drawn(0, 3)))
     alone = PairSource(videos, PairSettings(), seed=0, batch=8)[0]
     assert alone.searches.max() > 100
-    photo = LabelledImage("photo", picture(slide(0)), slide(0)[None], ("",))
+    unknown = np.zeros((1, GRID, GRID), np.uint8)
+    photo = LabelledImage("photo", picture(slide(0)), slide(0)[None], ("",), unknown)
     images = TrainingImages([photo], np.ones(1), [], videos.videos)
     assert PairSource(images, PairSettings(video_share=1), seed=0, batch=8)[0].searches.max() > 100
