@@ -8,8 +8,8 @@
 Each box of the shards is a prompt. Photos without boxes get some: what a grid of points finds,
 where the mask is sure, whole and of a middling size. Every image is seen at 512 px, half of what
 the network was made for: they are no larger than 352 px, and it takes a quarter of the time.
-``napari_ocean/training/silhouettes.py`` tells what the file holds. A run that is stopped
-leaves what it had at the last thousand images.
+``napari_ocean/training/silhouettes.py`` tells what the file holds. A run goes on where
+it was stopped, by the thousand images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ from torch import nn
 
 from napari_ocean import boxes
 from napari_ocean.training.images import LabelledImage, read_images
-from napari_ocean.training.silhouettes import GRID, Outlined, write_silhouettes
+from napari_ocean.training.silhouettes import (
+    GRID,
+    Outlined,
+    read_silhouettes,
+    write_silhouettes,
+)
 
 SIDE = 512
 CELLS = SIDE // 16
@@ -262,7 +267,8 @@ def main() -> None:
     wanted = [*images.photos, *(frame for video in images.videos for frame in video)]
     wanted = [wanted[i] for i in np.random.default_rng(0).permutation(len(wanted))][: args.limit]
     segmenter = Segmenter(network(args.sam))
-    outlined: dict[str, Outlined] = {}
+    outlined = read_silhouettes(args.out) if args.out.is_file() else {}
+    wanted = [image for image in wanted if image.name not in outlined]
     start = time.monotonic()
     for number, image in enumerate(wanted, 1):
         outlined[image.name] = (of_boxes if len(image.boxes) else of_points)(segmenter, image)

@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--effort", action="store_true", help="measure the work of labelling instead"
     )
+    parser.add_argument(
+        "--way",
+        action="append",
+        choices=effort.WAYS,
+        metavar="NAME",
+        help="with --effort: only this way to label, again for more; forward counts corrections",
+    )
     ours = parser.add_argument_group("the tracker ocean")
     ours.add_argument("--model", default="lite", help="preset or weights file")
     ours.add_argument("--device", default="auto")
@@ -74,10 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print a report; with ``--out``, what is done already is not done again."""
     specs = _specs(args)
+    if args.way and not args.effort:
+        raise ConfigError("--way is a way to label; add --effort.")
     if args.processes < 1:
         raise ConfigError(f"--processes is {args.processes}; it must be at least 1.")
     if args.out is not None and not args.no_curves:
         plots.require_matplotlib()
+    plans = effort.plans_for(specs.values(), args.way or effort.WAYS) if args.effort else []
     sequences = find_sequences(args.root, args.dataset)
     identities = {label: identity(spec) for label, spec in specs.items()}
     with _folder(args.out) as folder:
@@ -85,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         for label, what in identities.items():
             store.claim(label, what)
         if args.effort:
-            text = _effort(args, list(specs.values()), sequences, store)
+            text = _effort(args, plans, sequences, store)
         else:
             text = _one_pass(args, specs, identities, sequences, store)
     sys.stdout.write(text)
@@ -129,11 +139,10 @@ def _track(
 
 def _effort(
     args: argparse.Namespace,
-    specs: Sequence[TrackerSpec],
+    plans: Sequence[effort.Plan],
     sequences: Sequence[Clip],
     store: Store,
 ) -> str:
-    plans = effort.default_plans(specs)
     jobs = effort.missing(plans, sequences, store)
     total, left = len(plans) * len(effort.BOUNDS) * len(sequences), sum(len(j[0]) for j in jobs)
     with tqdm(total=total, initial=total - left, desc="labelled", file=sys.stderr) as bar:

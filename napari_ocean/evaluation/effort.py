@@ -174,16 +174,29 @@ def kind(bound: float) -> str:
 # ------------------------------------------------------------------------------------- report
 
 
-def default_plans(specs: Iterable[TrackerSpec]) -> list[Plan]:
-    """Interpolation, each tracker forward, and the first of ours two-sided and by review too."""
-    specs = list(specs)
+WAYS = (*INTERPOLATED, "forward", "two-sided", "review")
+"""Methods that are measured unless others are asked for."""
+
+
+def plans_for(specs: Iterable[TrackerSpec], ways: Iterable[str] = WAYS) -> list[Plan]:
+    """Interpolation, each tracker forward, and the first of ours in the other ways too.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is left to measure.
+    """
+    specs, ways = list(specs), list(ways)
     ours = next((spec for spec in specs if spec.name == "ocean"), None)
-    ways = () if ours is None else ("two-sided", "review")
-    return [
-        *(Plan(method=name) for name in INTERPOLATED),
-        *(Plan(tracker=spec) for spec in specs),
-        *(Plan(method=way, tracker=ours) for way in ways),
-    ]
+    plans = [Plan(method=way) for way in ways if way in INTERPOLATED]
+    if "forward" in ways:
+        plans += [Plan(tracker=spec) for spec in specs]
+    if ours is not None:
+        further = [way for way in ways if way in TRACKED and way != "forward"]
+        plans += [Plan(method=way, tracker=ours) for way in further]
+    if not plans:
+        raise ConfigError(f"{' and '.join(ways)}: of the trackers, only ocean is measured so.")
+    return plans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -279,13 +279,15 @@ def test_tables_and_points_weigh_every_frame_alike() -> None:
     assert "queue" not in text
     assert "| b | 200 | 4 |" in text
     assert json.loads(json.dumps(asdict(efforts[0])))["drawn"] == 2
-    assert [of.tracker and of.tracker.name for of in effort.default_plans([STATIC])] == [
+    assert [of.tracker and of.tracker.name for of in effort.plans_for([STATIC])] == [
         None, None, "static",
     ]  # fmt: skip
     ours = [TrackerSpec(online=way) for way in ("off", "default")]
-    assert [of.label for of in effort.default_plans(ours)][2:] == [
+    assert [of.label for of in effort.plans_for(ours)][2:] == [
         "ocean-off", "ocean", "ocean-off two-sided", "ocean-off review",
     ]  # fmt: skip
+    some = effort.plans_for([STATIC, *ours], ["two-sided", "forward"])
+    assert [of.label for of in some] == ["static", "ocean-off", "ocean", "ocean-off two-sided"]
 
 
 def test_the_queue_has_a_table_of_its_own_and_survives_the_disk() -> None:
@@ -305,7 +307,7 @@ def test_the_queue_has_a_table_of_its_own_and_survives_the_disk() -> None:
 
 def test_long_jobs_come_first_and_share_a_tracker(tmp_path) -> None:
     clips = [Clip(course(1, n), name) for n, name in ((5, "short"), (9, "long"))]
-    plans = effort.default_plans([STATIC])
+    plans = effort.plans_for([STATIC])
     store = Store(tmp_path, "folder")
     jobs = effort.missing(plans, clips, store)
     assert [([plan.label for plan, _ in tasks], clip.name) for tasks, clip, _ in jobs] == [

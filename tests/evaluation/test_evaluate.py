@@ -72,6 +72,15 @@ def test_effort_is_resumed_from_disk(tmp_path, capsys) -> None:
     assert [path.stat().st_mtime_ns for path in kept] == before
 
 
+def test_one_way_to_label_is_measured_alone(tmp_path, capsys) -> None:
+    write_clips(tmp_path, ["a"], frames=8)
+    command = ["evaluate", str(tmp_path), "--effort", "--tracker", "static", "--way", "forward"]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert text.count("| drawn boxes | frames | static |") == 2  # once a bound
+    assert "linear" not in text
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -83,6 +92,8 @@ def test_effort_is_resumed_from_disk(tmp_path, capsys) -> None:
         (["--without", "brakes"], "no part brakes to leave out"),
         (["--tracker", "nanotrack_v2"], "nanotrack_v2_backbone.onnx"),
         (["--model", "nowhere.pth"], "nowhere.pth"),
+        (["--way", "forward"], "add --effort"),
+        (["--effort", "--way", "review", "--tracker", "static"], "only ocean is measured so"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_written(
