@@ -63,7 +63,8 @@ def receive(args: argparse.Namespace) -> None:
     for name, digest in json.loads((folder / "digests.json").read_text()).items():
         if _digest(folder / name) != digest:
             sys.exit(f"{name} did not arrive whole.")
-        shutil.copy(folder / name, (data if name.endswith(".zip") else PLACE) / name)
+        is_data = name.endswith((".zip", ".npz"))
+        shutil.copy(folder / name, (data if is_data else PLACE) / name)
         print(f"{name}: whole")
 
 

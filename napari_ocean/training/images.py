@@ -25,7 +25,12 @@ from numpy.typing import NDArray
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
-from napari_ocean.training.silhouettes import FILE, GRID, Outlined, read_silhouettes
+from napari_ocean.training.silhouettes import (
+    GRID,
+    SILHOUETTES_FILE,
+    Outlined,
+    read_silhouettes,
+)
 
 MOSAIC_SIDE_PX = 64
 """Images of exactly this side are laid out as mosaics of many small objects."""
@@ -90,11 +95,12 @@ def read_images(folder: Path) -> TrainingImages:
     photos: list[LabelledImage] = []
     tiny: list[LabelledImage] = []
     videos: dict[str, list[tuple[int, LabelledImage]]] = defaultdict(list)
-    outlined = read_silhouettes(folder / FILE) if (folder / FILE).is_file() else {}
+    drawn = folder / SILHOUETTES_FILE
+    outlined = read_silhouettes(drawn) if drawn.is_file() else {}
     for shard in shards:
         for line, image in _read_shard(shard):
             if image.name in outlined:
-                image = _outlined(image, outlined[image.name])
+                image = _outlined(image, outlined[image.name], drawn)
             if "video" in line:
                 videos[line["video"]].append((line["frame"], image))
             elif line["width"] == line["height"] == MOSAIC_SIDE_PX:
@@ -110,7 +116,7 @@ def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each file, by name: which data weights were made from."""
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted([*folder.glob("*.zip"), *folder.glob(FILE)])
+        for file in sorted([*folder.glob("*.zip"), *folder.glob(SILHOUETTES_FILE)])
     }
 
 
@@ -165,15 +171,17 @@ def _decode(line: dict[str, Any], file: bytes) -> LabelledImage:
     return LabelledImage(line["file"], pixels.astype(np.uint8, copy=False), boxes, labels, unknown)
 
 
-def _outlined(image: LabelledImage, objects: Outlined) -> LabelledImage:
+def _outlined(image: LabelledImage, objects: Outlined, file: Path) -> LabelledImage:
     """The image with its silhouettes; one without boxes gets theirs."""
     if not len(image.boxes):
         labels = ("",) * len(objects.boxes)
         return replace(image, boxes=objects.boxes, labels=labels, grids=objects.grids)
-    # the file rounds to float32
-    if len(image.boxes) != len(objects.boxes) or abs(image.boxes - objects.boxes).max() > 0.01:
+    same = image.boxes.shape == objects.boxes.shape
+    # the file holds float32
+    if not same or not np.allclose(image.boxes, objects.boxes, rtol=0, atol=0.01):
         raise DataError(
-            f"{FILE} has other boxes of {image.name} than its shard; make it anew, or take it away."
+            f"{file} has other boxes of {image.name} than its shard: it was made for other shards; "
+            "take it away."
         )
     return replace(image, grids=objects.grids)
 

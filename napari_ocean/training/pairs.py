@@ -142,6 +142,7 @@ class PairSource:
         self._album = Album([*images.photos, *laid, *frames], torch.device(device))
         self._photos = len(images.photos)
         self._grids = torch.from_numpy(self._objects.grids).to(device)
+        self._outlined = np.asarray(self._objects.grids.any(axis=(1, 2)))
         field = np.random.default_rng(seed).standard_normal((_NOISE_PX, _NOISE_PX, 3), np.float32)
         self._noise = torch.from_numpy(field).to(device)
 
@@ -357,14 +358,15 @@ class PairSource:
         Where the silhouette is not known, a soft-edged ellipse.
         """
         x, y = map(self._tensor, share)
-        grids = self._grids[self._tensor(target)]
-        known = grids.flatten(1).any(dim=1)
         outline = _ellipse(x, y)
-        if rows := known.nonzero()[:, 0].tolist():
+        known = np.flatnonzero(self._outlined[target])
+        if len(known):
+            rows = self._tensor(known)
             across = x[rows][:, None, :].expand(-1, y.shape[1], -1)
-            places = 2 * torch.stack([across, y[rows][:, :, None].expand_as(across)], dim=-1)
-            own = grids[rows][:, None].float() / 255
-            outline[rows] = functional.grid_sample(own, places, align_corners=False)[:, 0]
+            down = y[rows][:, :, None].expand_as(across)
+            grids = self._grids[self._tensor(target[known])][:, None].float() / 255
+            places = 2 * torch.stack([across, down], dim=-1)
+            outline[rows] = functional.grid_sample(grids, places, align_corners=False)[:, 0]
         return outline
 
     def _distort(self, crops: Tensor, plan: Plan, name: str) -> Tensor:

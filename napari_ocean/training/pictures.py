@@ -52,7 +52,7 @@ def data_report(images: TrainingImages) -> str:
     total = sum(n for _, n in sets.values())
     counts = (
         f"{len(images.photos)} photos with {total} boxes",
-        *([f"{outlined} of {total} with a silhouette"] if outlined else []),
+        *([f"{outlined} of these with a silhouette"] if outlined else []),
         f"{len(images.tiny)} small images",
         f"{len(frames)} films with {sum(frames)} frames",
     )

@@ -10,6 +10,7 @@ image are those of ``boxes.jsonl``, in its order; an image that has none there h
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +21,14 @@ from numpy.typing import NDArray
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
 
-FILE = "silhouettes.npz"
+SILHOUETTES_FILE = "silhouettes.npz"
 """Its name in a folder of shards."""
 
 GRID = 32
 """Cells along a side of a box."""
+
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 class Outlined(NamedTuple):
@@ -46,28 +50,41 @@ def read_silhouettes(path: Path) -> dict[str, Outlined]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            names, boxes, grids = file["names"], file["boxes"].astype(np.float64), file["grids"]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            names, boxes, grids = (file[name] for name in ("names", "boxes", "grids"))
+    except (OSError, EOFError, KeyError, ValueError, TypeError, *_DAMAGED) as error:
         raise DataError(f"{path} is not a file of silhouettes: {error}.") from error
-    if boxes.shape != (len(names), 4) or grids.shape != (len(names), GRID, GRID):
+    shapes = names.shape, boxes.shape, grids.shape
+    count = names.size
+    if shapes != ((count,), (count, 4), (count, GRID, GRID)) or grids.dtype != np.uint8:
         raise DataError(
-            f"{path} is not a file of silhouettes: its arrays have the shapes {names.shape}, "
-            f"{boxes.shape} and {grids.shape}."
+            f"{path} is not a file of silhouettes: it holds arrays of the shapes "
+            f"{shapes[0]}, {shapes[1]} and {shapes[2]}, the last {grids.dtype}."
         )
-    order = np.argsort(names, kind="stable")
-    images, starts = np.unique(names[order], return_index=True)
-    rows = np.split(order, starts[1:])
+    images, image_of = np.unique(names, return_inverse=True)
     return {
-        str(name): Outlined(boxes[of], grids[of]) for name, of in zip(images, rows, strict=True)
+        str(name): Outlined(boxes[of].astype(np.float64), grids[of])
+        for name, of in zip(images, _rows(image_of, len(images)), strict=True)
     }
 
 
+def _rows(image_of: NDArray[np.int64], images: int) -> list[NDArray[np.int64]]:
+    """Rows of each image, in their order."""
+    order = np.argsort(image_of, kind="stable")
+    ends = np.bincount(image_of, minlength=images).cumsum()
+    return np.split(order, ends)[:-1]
+
+
 def write_silhouettes(path: Path, images: Mapping[str, Outlined]) -> None:
-    """Write the file, compressed."""
+    """Write the file, compressed; it takes its name only when it is whole."""
     counts = [len(image.boxes) for image in images.values()]
-    np.savez_compressed(
-        path,
-        names=np.repeat(list(images), counts),
-        boxes=np.concatenate([image.boxes for image in images.values()]).astype(np.float32),
-        grids=np.concatenate([image.grids for image in images.values()]),
-    )
+    boxes = [np.zeros((0, 4)), *(image.boxes for image in images.values())]
+    grids = [np.zeros((0, GRID, GRID), np.uint8), *(image.grids for image in images.values())]
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.repeat(np.array(list(images), dtype=np.str_), counts),
+            boxes=np.concatenate(boxes).astype(np.float32),
+            grids=np.concatenate(grids),
+        )
+    part.replace(path)

@@ -286,7 +286,7 @@ def test_tables_and_points_weigh_every_frame_alike() -> None:
     assert [of.label for of in effort.plans_for(ours)][2:] == [
         "ocean-off", "ocean", "ocean-off two-sided", "ocean-off review",
     ]  # fmt: skip
-    some = effort.plans_for([STATIC, *ours], ["two-sided", "forward"])
+    some = effort.plans_for([STATIC, *ours], ["two-sided", "forward", "two-sided"])
     assert [of.label for of in some] == ["static", "ocean-off", "ocean", "ocean-off two-sided"]
 
 

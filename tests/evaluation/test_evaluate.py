@@ -93,7 +93,10 @@ def test_one_way_to_label_is_measured_alone(tmp_path, capsys) -> None:
         (["--tracker", "nanotrack_v2"], "nanotrack_v2_backbone.onnx"),
         (["--model", "nowhere.pth"], "nowhere.pth"),
         (["--way", "forward"], "add --effort"),
-        (["--effort", "--way", "review", "--tracker", "static"], "only ocean is measured so"),
+        (
+            ["--effort", "--way", "review", "--tracker", "static"],
+            "Only the tracker ocean is measured by",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_written(

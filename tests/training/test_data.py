@@ -25,7 +25,13 @@ from napari_ocean.training.images import (
 )
 from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
 from napari_ocean.training.pictures import data_report, pairs_sheet, read_metrics, write_curves
-from napari_ocean.training.silhouettes import FILE, GRID, Outlined, write_silhouettes
+from napari_ocean.training.silhouettes import (
+    GRID,
+    SILHOUETTES_FILE,
+    Outlined,
+    read_silhouettes,
+    write_silhouettes,
+)
 
 CALM = PairSettings(
     video_share=0,
@@ -60,15 +66,21 @@ def photo(
     return LabelledImage("set/photo", pixels, np.reshape(given, (-1, 4)), labels, grids)
 
 
-LEFT_HALF = np.zeros((1, GRID, GRID), np.uint8)
-LEFT_HALF[..., : GRID // 2] = 255
+def silhouette(rows: slice = slice(None), columns: slice = slice(None)) -> np.ndarray:
+    grid = np.zeros((1, GRID, GRID), np.uint8)
+    grid[0, rows, columns] = 255
+    return grid
 
 
-def halves(left: int, right: int, label: str = "toy") -> LabelledImage:
-    """A toy of two colours, of which only the left one is its own."""
+FIRST, SECOND = slice(0, GRID // 2), slice(GRID // 2, GRID)
+LEFT_HALF, TOP_LEFT = silhouette(columns=FIRST), silhouette(FIRST, FIRST)
+
+
+def quarters(levels: tuple[int, int, int, int], grids: np.ndarray | None) -> LabelledImage:
+    """A toy of four colours, top left and right, bottom left and right."""
     pixels = np.full((200, 200, 3), 100, np.uint8)
-    pixels[80:120, 80:100], pixels[80:120, 100:120] = left, right
-    return photo(pixels, (80, 80, 120, 120), label=label, grids=LEFT_HALF)
+    pixels[80:120, 80:120] = np.repeat(np.reshape(levels, (2, 2)), 20, 0).repeat(20, 1)[..., None]
+    return photo(pixels, (80, 80, 120, 120), grids=grids)
 
 
 # ------------------------------------------------------------------------------------ reading
@@ -85,7 +97,7 @@ def test_shards_are_sorted_by_use(images: TrainingImages) -> None:
 def outlined(images: TrainingImages, *added: tuple[float, ...]) -> dict[str, Outlined]:
     """Silhouettes of the folder's second photo, and boxes of its first, which has none."""
     empty, second = images.photos[:2]
-    grids = np.repeat(LEFT_HALF, len(added), axis=0)
+    grids = np.concatenate([TOP_LEFT, silhouette(columns=SECOND)])[: len(added)]
     return {
         empty.name: Outlined(np.reshape(added, (-1, 4)), grids),
         second.name: Outlined(second.boxes, LEFT_HALF),
@@ -94,37 +106,57 @@ def outlined(images: TrainingImages, *added: tuple[float, ...]) -> dict[str, Out
 
 def test_silhouettes_beside_the_shards_are_taken_up(shards, images, tmp_path) -> None:
     shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
-    write_silhouettes(tmp_path / FILE, outlined(images, (1, 2, 30, 40), (5.5, 6, 70, 80)))
+    write_silhouettes(
+        tmp_path / SILHOUETTES_FILE, outlined(images, (1, 2, 30, 40), (5.5, 6, 70, 80))
+    )
     read = read_images(tmp_path)
     np.testing.assert_array_equal(read.photos[0].boxes, [(1, 2, 30, 40), (5.5, 6, 70, 80)])
     np.testing.assert_array_equal(read.photos[1].boxes, images.photos[1].boxes)
-    for one in read.photos[0].grids, read.photos[1].grids:
-        np.testing.assert_array_equal(one[:1], LEFT_HALF)
+    np.testing.assert_array_equal(read.photos[0].grids[:1], TOP_LEFT)
+    np.testing.assert_array_equal(read.photos[0].grids[1:], silhouette(columns=SECOND))
+    np.testing.assert_array_equal(read.photos[1].grids, LEFT_HALF)
     assert not any(image.grids.any() for image in read.photos[2:])
     assert read.photo_weights[0] > 0  # now it gives targets
-    assert set(digests(tmp_path)) == {"shard-00.zip", FILE}
-    assert "3 of 7 with a silhouette" in data_report(read)
+    assert set(digests(tmp_path)) == {"shard-00.zip", SILHOUETTES_FILE}
+    assert "3 of these with a silhouette" in data_report(read)
+
+
+@pytest.mark.parametrize("names", [(), ("a",)])
+def test_silhouettes_of_nothing_are_read_back(tmp_path, names: tuple[str, ...]) -> None:
+    nothing = Outlined(np.zeros((0, 4)), np.zeros((0, GRID, GRID), np.uint8))
+    write_silhouettes(tmp_path / "x", dict.fromkeys(names, nothing))
+    assert read_silhouettes(tmp_path / "x") == {}
 
 
 def test_silhouettes_of_other_boxes_are_refused(shards, images, tmp_path) -> None:
     shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
     second = images.photos[1]
-    for other in second.boxes + 1, np.repeat(second.boxes, 2, axis=0):
+    for other in second.boxes + 1, second.boxes * np.nan, np.repeat(second.boxes, 2, axis=0):
         grids = np.repeat(LEFT_HALF, len(other), axis=0)
-        write_silhouettes(tmp_path / FILE, {second.name: Outlined(other, grids)})
+        write_silhouettes(tmp_path / SILHOUETTES_FILE, {second.name: Outlined(other, grids)})
         with pytest.raises(DataError, match=f"other boxes of {second.name} than its shard"):
             read_images(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "pickle", "missing", "shape"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "bit", "text", "npy", "pickle", "missing", "shape", "dtype"]
+)
 def test_a_damaged_file_of_silhouettes_is_named(shards, images, tmp_path, damage: str) -> None:
     shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / FILE
+    path = tmp_path / SILHOUETTES_FILE
     write_silhouettes(path, outlined(images))
     names, box, grids = np.array(["a"]), np.zeros((1, 4)), LEFT_HALF
     match damage:
         case "cut":
             path.write_bytes(path.read_bytes()[:-60])
+        case "bit":
+            whole = bytearray(path.read_bytes())
+            at = whole.index(b"grids.npy") + 60  # in the compressed data
+            whole[at : at + 4] = b"\xff\xff\xff\xff"
+            path.write_bytes(whole)
+        case "npy":
+            with path.open("wb") as file:
+                np.save(file, grids)
         case "text":
             path.write_text("not this")
         case "pickle":
@@ -133,6 +165,8 @@ def test_a_damaged_file_of_silhouettes_is_named(shards, images, tmp_path, damage
             np.savez(path, names=names, boxes=box)
         case "shape":
             np.savez(path, names=names, boxes=box, grids=grids[:, :8])
+        case "dtype":
+            np.savez(path, names=names, boxes=box, grids=grids > 0)
     with pytest.raises(DataError, match=r"silhouettes\.npz is not a file of silhouettes"):
         read_images(tmp_path)
 
@@ -263,27 +297,40 @@ def test_a_transplanted_target_leaves_its_surroundings_behind() -> None:
 
 def test_a_transplanted_target_is_cut_out_along_its_silhouette() -> None:
     ground = photo(np.zeros((50, 50, 3), np.uint8))
-    images = TrainingImages([halves(250, 200), ground], np.array([1.0, 0]), [], [])
+    toy = quarters((250, 200, 220, 180), TOP_LEFT)
+    images = TrainingImages([toy, ground], np.array([1.0, 0]), [], [])
     settings = replace(CALM, transplant_share=1, search_shift_px=20, search_scale=0.2)
     batch = PairSource(images, settings, seed=0, batch=16)[0]
-    searches, shown = batch.searches[..., 0].numpy(), set()
-    for search, box in zip(searches, batch.boxes.numpy(), strict=True):
+    shown = set()
+    for search, box in zip(batch.searches[..., 0].numpy(), batch.boxes.numpy(), strict=True):
         if search[2, 2] == 0:  # laid on the black photo, not on its own
-            x, y = boxes.center(box).round().astype(int)
-            quarter = round(float(boxes.size(box)[0] / 4))
-            shown.add((int(search[y, x - quarter]), int(search[y, x + quarter])))
-    assert shown == {(250, 0), (0, 250)}  # some are mirrored, and their silhouette with them
+            (x, y), (w, h) = boxes.center(box).round().astype(int), boxes.size(box) / 4
+            ys, xs = np.array([y - h, y + h]).astype(int), np.array([x - w, x + w]).astype(int)
+            shown.add(tuple(search[np.ix_(ys, xs)].ravel().tolist()))
+    # some are mirrored, and their silhouette with them
+    assert shown == {(250, 0, 0, 0), (0, 250, 0, 0)}
 
 
-def test_a_stranger_is_pasted_along_its_silhouette() -> None:
-    images = TrainingImages([halves(250, 200), halves(180, 220)], np.full(2, 0.5), [], [])
-    settings = replace(CALM, paste_share=1, alike_share=1, search_shift_px=0, search_scale=0)
-    searches = PairSource(images, settings, seed=0, batch=30)[0].searches[..., 0].numpy()
-    areas = [np.bincount(search.ravel(), minlength=256) for search in searches]
-    shown = [{level for level in (180, 200, 220, 250) if area[level] > 100} for area in areas]
-    # of the target all is there, of the other the left half
-    assert sum(levels in ({250, 200, 180}, {180, 220, 250}) for levels in shown) > 8
-    assert not any({200, 220} <= levels for levels in shown)
+def test_strangers_are_pasted_along_their_own_silhouettes() -> None:
+    kinds = {
+        "left": (quarters((150, 151, 152, 153), LEFT_HALF), {150, 152}),
+        "quarter": (quarters((180, 181, 182, 183), TOP_LEFT), {180}),
+        "unknown": (quarters((220, 221, 222, 223), None), {220, 221, 222, 223}),
+    }
+    toys = [toy for toy, _ in kinds.values()]
+    images = TrainingImages(toys, np.full(3, 1 / 3), [], [])
+    settings = replace(CALM, paste_share=1, search_shift_px=0, search_scale=0)
+    batch = PairSource(images, settings, seed=0, batch=60)[0]
+    seen: dict[str, set[int]] = {name: set() for name in kinds}
+    for template, search in zip(batch.templates[..., 0], batch.searches[..., 0], strict=True):
+        own = int(template[60, 60]) // 10  # which toy is the target: of it all is there
+        areas = np.bincount(search.numpy().ravel(), minlength=256)
+        areas[own * 10 : own * 10 + 10] = areas[:150] = 0
+        strange = set(np.flatnonzero(areas > max(areas.max() / 2, 150)).tolist())
+        for name, (_, levels) in kinds.items():
+            if strange and min(strange) // 10 == min(levels) // 10:
+                seen[name] |= strange
+    assert seen == {name: levels for name, (_, levels) in kinds.items()}
 
 
 def test_a_part_is_the_same_piece_of_its_object_in_both_crops() -> None:
