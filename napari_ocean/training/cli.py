@@ -20,7 +20,9 @@ from napari_ocean.training.train import look, train
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``napari-ocean train``."""
-    parser.add_argument("data", type=Path, help="folder of image shards (*.zip with boxes.jsonl; silhouettes.npz if there is one)")
+    parser.add_argument(
+        "data", type=Path, help="folder of image shards (*.zip), and their silhouettes.npz"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of this run; resumes in it")
     parser.add_argument("--preset", choices=list(PRESETS), default="lite")
     parser.add_argument("--config", type=Path, help="JSON file of settings")
