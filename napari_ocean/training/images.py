@@ -95,12 +95,12 @@ def read_images(folder: Path) -> TrainingImages:
     photos: list[LabelledImage] = []
     tiny: list[LabelledImage] = []
     videos: dict[str, list[tuple[int, LabelledImage]]] = defaultdict(list)
-    drawn = folder / SILHOUETTES_FILE
-    outlined = read_silhouettes(drawn) if drawn.is_file() else {}
+    silhouettes = folder / SILHOUETTES_FILE
+    outlined = read_silhouettes(silhouettes) if silhouettes.is_file() else {}
     for shard in shards:
         for line, image in _read_shard(shard):
             if image.name in outlined:
-                image = _outlined(image, outlined[image.name], drawn)
+                image = _outlined(image, outlined[image.name], silhouettes)
             if "video" in line:
                 videos[line["video"]].append((line["frame"], image))
             elif line["width"] == line["height"] == MOSAIC_SIDE_PX:

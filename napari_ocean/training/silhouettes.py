@@ -9,11 +9,12 @@ image are those of ``boxes.jsonl``, in its order; an image that has none there h
 
 from __future__ import annotations
 
-import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,6 @@ SILHOUETTES_FILE = "silhouettes.npz"
 
 GRID = 32
 """Cells along a side of a box."""
-
-
-_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 class Outlined(NamedTuple):
@@ -51,7 +49,7 @@ def read_silhouettes(path: Path) -> dict[str, Outlined]:
     try:
         with np.load(path, allow_pickle=False) as file:
             names, boxes, grids = (file[name] for name in ("names", "boxes", "grids"))
-    except (OSError, EOFError, KeyError, ValueError, TypeError, *_DAMAGED) as error:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not a file of silhouettes: {error}.") from error
     shapes = names.shape, boxes.shape, grids.shape
     count = names.size
@@ -60,18 +58,10 @@ def read_silhouettes(path: Path) -> dict[str, Outlined]:
             f"{path} is not a file of silhouettes: it holds arrays of the shapes "
             f"{shapes[0]}, {shapes[1]} and {shapes[2]}, the last {grids.dtype}."
         )
-    images, image_of = np.unique(names, return_inverse=True)
-    return {
-        str(name): Outlined(boxes[of].astype(np.float64), grids[of])
-        for name, of in zip(images, _rows(image_of, len(images)), strict=True)
-    }
-
-
-def _rows(image_of: NDArray[np.int64], images: int) -> list[NDArray[np.int64]]:
-    """Rows of each image, in their order."""
-    order = np.argsort(image_of, kind="stable")
-    ends = np.bincount(image_of, minlength=images).cumsum()
-    return np.split(order, ends)[:-1]
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, name in enumerate(names.tolist()):
+        rows[name].append(row)
+    return {name: Outlined(boxes[of].astype(np.float64), grids[of]) for name, of in rows.items()}
 
 
 def write_silhouettes(path: Path, images: Mapping[str, Outlined]) -> None:
