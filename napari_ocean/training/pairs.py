@@ -27,6 +27,7 @@ from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
 from napari_ocean.training.images import TrainingImages, mosaics
 from napari_ocean.training.objects import Indices, Objects
+from napari_ocean.training.silhouettes import GRID
 
 Plan = dict[str, NDArray[Any]]
 
@@ -80,8 +81,15 @@ class PairSettings:
     """Logarithmic change of its size, uniform (released code: 0.18, linear)."""
     search_aspect: float = 0.3
     """Logarithmic change of its aspect, uniform."""
+    roll_share: float = 0.0
+    """Search crops turned in their plane, of those whose target's silhouette is known: it tells
+    the box of the turned target."""
+    roll: float = 0.6
+    """Largest angle of those, radians."""
     color: float = 0.25
-    """Strength of brightness, contrast and colour changes (released code: 0.05)."""
+    """Strength of brightness, contrast and colour changes of a pair (released code: 0.05)."""
+    crop_color: float = 0.125
+    """Likewise of each of its two crops by itself: the light changes on the way."""
     gray_share: float = 0.05
     """Pairs without colour."""
     blur_share: float = 0.2
@@ -195,9 +203,11 @@ class PairSource:
         }
         # last, so that a seed of before there were parts gives the pairs that it gave
         parted = present & (first == second) & (rng.random(n) < settings.part_share)
+        rolled = (rng.random(n) < settings.roll_share) & self._outlined[second] & ~parted
         return plan | {
             "part": self._parts(rng, second, parted),
             "transplanted": plan["transplanted"] & ~parted,
+            "roll": np.where(rolled, rng.uniform(-1, 1, n) * settings.roll, 0.0),
         }
 
     def _views(self, rng: np.random.Generator) -> tuple[Indices, Indices]:
@@ -263,7 +273,7 @@ class PairSource:
         along = np.where(moved, rng.uniform(0.8, 3.5, n), rng.uniform(0.5, 2.0, n))
         noise = rng.random(n)
         return {
-            f"{crop}_color": photometry.color_levels(rng, n, settings.color / 2),
+            f"{crop}_color": photometry.color_levels(rng, n, settings.crop_color),
             f"{crop}_blurred": rng.random(n) < settings.blur_share,
             f"{crop}_blur": np.stack(
                 [along, np.where(moved, 0.4, along), rng.uniform(0, np.pi, n)], axis=1
@@ -291,31 +301,64 @@ class PairSource:
         scale = plan[f"{name}_scale"] * TEMPLATE_PX / context_side(size)[:, None]
         middle = out_px / 2 + plan[f"{name}_shift"]
         pixel = np.arange(out_px) + 0.5
-        offsets = (pixel - middle[..., None]) / scale[..., None]  # (N, 2, out_px)
-        offsets[:, 0] *= np.where(plan["flip"], -1, 1)[:, None]
-        places = boxes.center(target)[..., None] + offsets - 0.5
-        x, y = self._tensor(places[:, 0]), self._tensor(places[:, 1])
+        along = self._tensor((pixel - middle[..., None]) / scale[..., None])  # (N, 2, out_px)
+        x, y = along[:, 0, None, :], along[:, 1, :, None]
+        around = np.hstack([-size / 2, size / 2])
+        if name == "search" and plan["roll"].any():
+            roll = self._tensor(plan["roll"])[:, None, None]
+            x, y = roll.cos() * x - roll.sin() * y, roll.sin() * x + roll.cos() * y
+            around = self._turned(plan, size)
+        x = torch.where(self._tensor(plan["flip"])[:, None, None], -x, x)
         chosen = self._tensor(image)
-        crops, inside = self._album.read(chosen, x, y)
+        center = self._tensor(boxes.center(target) - 0.5)[..., None, None]
+        crops, inside = self._album.read(chosen, center[:, 0] + x, center[:, 1] + y)
         fill = self._album.mean_colors[chosen][:, None, None]
         crops = torch.where(inside[..., None], crops, fill)
-        half = size * scale / 2
-        box = np.hstack([middle - half, middle + half])
         if name == "search":
-            self._lay_on_ground(crops, inside, plan, box)
-        return crops, box
+            extent = self._tensor(size)[..., None, None]
+            self._lay_on_ground(crops, inside, plan, x / extent[:, 0], y / extent[:, 1])
+        return crops, np.tile(middle, 2) + around * np.tile(scale, 2)
 
-    def _lay_on_ground(self, crops: Tensor, inside: Tensor, plan: Plan, box: FloatArray) -> None:
+    def _turned(self, plan: Plan, size: FloatArray) -> FloatArray:
+        """Boxes of turned targets about the middles of their own, px of the photo, mirrored if so.
+
+        A box is as far from the turned silhouette as it is from the upright one.
+        """
+        half = np.hstack([-size / 2, size / 2])
+        rows = np.flatnonzero(plan["roll"])
+        grids = self._objects.grids[plan["search"][rows]] > 127
+        share = (np.arange(GRID) + 0.5) / GRID - 0.5
+        x = share * (size[rows, 0] * np.where(plan["flip"][rows], -1, 1))[:, None]
+        y = share * size[rows, 1][:, None]
+        cell = size[rows] / (2 * GRID)
+
+        def bounds(angle: FloatArray) -> FloatArray:
+            cos, sin = np.cos(angle), np.sin(angle)
+            turn = np.stack([np.stack([cos, sin]), np.stack([-sin, cos])])  # (2, 2, N)
+            places = (
+                turn[:, 0, :, None, None] * x[:, None, :] + turn[:, 1, :, None, None] * y[..., None]
+            )
+            reach = np.einsum("ijn,nj->ni", np.abs(turn), cell)
+            least = np.where(grids, places, np.inf).min(axis=(2, 3)).T - reach
+            most = np.where(grids, places, -np.inf).max(axis=(2, 3)).T + reach
+            return np.hstack([least, most])
+
+        turned = half.copy()
+        turned[rows] += bounds(plan["roll"][rows]) - bounds(np.zeros(len(rows)))
+        return turned
+
+    def _lay_on_ground(
+        self, crops: Tensor, inside: Tensor, plan: Plan, share_x: Tensor, share_y: Tensor
+    ) -> None:
         """Put another photo where the target's own ends, in place."""
         rows = np.flatnonzero(plan["continued"] | plan["transplanted"])
         if not len(rows):
             return
         index = self._tensor(rows)
         own = inside[index].float()
-        within = _shares(box[rows], crops.shape[1])
-        within[0] *= np.where(plan["flip"][rows], -1, 1)[:, None]
         cut = self._tensor(plan["transplanted"][rows])[:, None, None]
-        own = torch.where(cut, own * self._outline(plan["search"][rows], within), own)
+        outline = self._outline(plan["search"][rows], share_x[index], share_y[index])
+        own = torch.where(cut, own * outline, own)
         ground = self._stretched(plan["ground"][rows], crops.shape[1])
         crops[index] = torch.lerp(ground, crops[index], own[..., None].expand_as(ground))
 
@@ -324,7 +367,7 @@ class PairSource:
         chosen = self._tensor(image)
         along = (torch.arange(out_px, device=self._album.device) + 0.5) / out_px
         places = along * self._album.sizes(chosen)[..., None] - 0.5  # (N, 2, out_px)
-        return self._album.read(chosen, places[:, 0], places[:, 1])[0]
+        return self._album.read(chosen, places[:, 0][:, None, :], places[:, 1][:, :, None])[0]
 
     def _paste(self, crops: Tensor, plan: Plan, box: FloatArray, name: str) -> None:
         """Lay strangers beside or over the targets, cut out, in place."""
@@ -343,29 +386,31 @@ class PairSource:
             rows = rows[np.any(free, axis=1)[rows]]
         if not len(rows):
             return
-        share = _shares(boxes.from_center(center, size)[rows], crops.shape[1])
-        middle, extent = boxes.center(stranger)[rows].T, shape[rows].T
-        places = middle[..., None] + share * extent[..., None] - 0.5
+        pixel = np.arange(crops.shape[1]) + 0.5
+        share = self._tensor((pixel - center[rows][..., None]) / size[rows][..., None])
+        share_x, share_y = share[:, 0, None, :], share[:, 1, :, None]
+        middle = self._tensor(boxes.center(stranger)[rows] - 0.5)[..., None, None]
+        extent = self._tensor(shape[rows])[..., None, None]
+        x, y = middle[:, 0] + share_x * extent[:, 0], middle[:, 1] + share_y * extent[:, 1]
         image = self._tensor(self._objects.image[plan[name][rows]])
-        colors, _ = self._album.read(image, *map(self._tensor, places))
-        alpha = self._outline(plan[name][rows], share)
+        colors, _ = self._album.read(image, x, y)
+        alpha = self._outline(plan[name][rows], share_x, share_y)
         index = self._tensor(rows)
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 
-    def _outline(self, target: Indices, share: FloatArray) -> Tensor:
-        """How much of each pixel is the object's, ``(N, S, S)``, for places of :func:`_shares`.
+    def _outline(self, target: Indices, x: Tensor, y: Tensor) -> Tensor:
+        """How much of each pixel is the object's, ``(N, S, S)``.
 
-        Where the silhouette is not known, a soft-edged ellipse.
+        Where the silhouette is not known, a soft-edged ellipse. The pixels' places in the object's
+        box are given along both axes, -0.5 to 0.5 inside, ``(N, 1 or S, S)`` and
+        ``(N, S, 1 or S)``.
         """
-        x, y = map(self._tensor, share)
         outline = _ellipse(x, y)
         known = np.flatnonzero(self._outlined[target])
         if len(known):
             rows = self._tensor(known)
-            across = x[rows][:, None, :].expand(-1, y.shape[1], -1)
-            down = y[rows][:, :, None].expand_as(across)
             grids = self._grids[self._tensor(target[known])][:, None].float() / 255
-            places = 2 * torch.stack([across, down], dim=-1)
+            places = 2 * torch.stack(torch.broadcast_tensors(x[rows], y[rows]), dim=-1)
             outline[rows] = functional.grid_sample(grids, places, align_corners=False)[:, 0]
         return outline
 
@@ -406,15 +451,7 @@ class PairSource:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._album.device)
 
 
-def _shares(box: FloatArray, side_px: int) -> FloatArray:
-    """Where the pixels of a crop lie in boxes, -0.5 to 0.5 inside, along x and y ``(2, N, S)``."""
-    pixel = np.arange(side_px) + 0.5
-    shares = (pixel - boxes.center(box)[..., None]) / boxes.size(box)[..., None]
-    return np.ascontiguousarray(shares.swapaxes(0, 1))
-
-
 def _ellipse(x: Tensor, y: Tensor) -> Tensor:
-    """Soft-edged ellipse in the box of :func:`_shares`, ``(N, S, S)``."""
-    radius = torch.hypot(2 * x[:, None, :], 2 * y[:, :, None])
-    on_it = (x.abs() <= 0.5)[:, None, :] & (y.abs() <= 0.5)[:, :, None]
-    return ((1.15 - radius) * 5).clamp(0, 1) * on_it
+    """Soft-edged ellipse in a box, of places in it, -0.5 to 0.5 inside."""
+    radius = torch.hypot(2 * x, 2 * y)
+    return ((1.15 - radius) * 5).clamp(0, 1) * ((x.abs() <= 0.5) & (y.abs() <= 0.5))

@@ -3,7 +3,7 @@
 ``silhouettes.npz`` beside the shards holds a row a box: ``names``, its image as ``boxes.jsonl``
 names it; ``boxes`` ``(K, 4)``, float32 xyxy in its pixels; ``grids`` ``(K, 32, 32)``, uint8: how
 much of each cell of the box is the object's, 0 all over where that is not known. The boxes of an
-image are those of ``boxes.jsonl``, in its order; an image that has none there has these.
+image are those of ``boxes.jsonl``, in its order, and after them others that were found in it.
 ``.ci/lease/silhouettes.py`` makes the file.
 """
 

@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=50, help="repetitions of a timing")
     parser.add_argument("--frames", type=int, default=50_000, help="frames of the memory run")
     parser.add_argument("--nano", type=Path, help="folder of NanoTrack's ONNX files")
+    parser.add_argument("--sections", nargs="*", help="of gpu: those wanted (default: all)")
+    parser.add_argument("--seconds", type=float, default=98, help="after which gpu ends")
     parser.add_argument("--json", type=Path, help="file that gpu writes its rows to")
     args = parser.parse_args()
     args.presets = [args.model] if args.model else ["ocean", "lite"]

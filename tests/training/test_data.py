@@ -43,6 +43,7 @@ CALM = PairSettings(
     part_share=0,
     background_share=0,
     color=0,
+    crop_color=0,
     gray_share=0,
     blur_share=0,
     coarse_share=0,
@@ -121,6 +122,18 @@ def test_silhouettes_beside_the_shards_are_taken_up(shards, images, tmp_path) ->
     assert "3 of these with a silhouette" in data_report(read)
 
 
+def test_objects_found_in_a_photo_follow_its_own(shards, images, tmp_path) -> None:
+    shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
+    second = images.photos[1]
+    both = np.concatenate([second.boxes, [(1, 2, 30, 40)]])
+    grids = np.concatenate([LEFT_HALF, TOP_LEFT])
+    write_silhouettes(tmp_path / SILHOUETTES_FILE, {second.name: Outlined(both, grids)})
+    read = read_images(tmp_path).photos[1]
+    np.testing.assert_allclose(read.boxes, both)
+    np.testing.assert_array_equal(read.grids, grids)
+    assert read.labels == (*second.labels, "")
+
+
 @pytest.mark.parametrize("names", [(), ("a",)])
 def test_silhouettes_of_nothing_are_read_back(tmp_path, names: tuple[str, ...]) -> None:
     nothing = Outlined(np.zeros((0, 4)), np.zeros((0, GRID, GRID), np.uint8))
@@ -131,7 +144,8 @@ def test_silhouettes_of_nothing_are_read_back(tmp_path, names: tuple[str, ...]) 
 def test_silhouettes_of_other_boxes_are_refused(shards, images, tmp_path) -> None:
     shutil.copytree(shards, tmp_path, dirs_exist_ok=True)
     second = images.photos[1]
-    for other in second.boxes + 1, second.boxes * np.nan, np.repeat(second.boxes, 2, axis=0):
+    found_first = np.concatenate([second.boxes + 5, second.boxes])
+    for other in second.boxes + 1, second.boxes * np.nan, found_first:
         grids = np.repeat(LEFT_HALF, len(other), axis=0)
         write_silhouettes(tmp_path / SILHOUETTES_FILE, {second.name: Outlined(other, grids)})
         with pytest.raises(DataError, match=f"other boxes of {second.name} than its shard"):
@@ -213,7 +227,7 @@ def test_boxes_of_a_mosaic_lie_on_their_tiles() -> None:
 def test_the_album_reads_between_pixels_and_knows_its_borders() -> None:
     ramp = np.repeat((10 * np.arange(6) + np.arange(4)[:, None])[..., None], 3, 2).astype(np.uint8)
     album = Album([photo(np.zeros((3, 3, 3), np.uint8)), photo(ramp)], torch.device("cpu"))
-    x, y = torch.tensor([[-1.0, -0.4, 1.25, 5.4, 5.6]]), torch.tensor([[0.5, 3.4]])
+    x, y = torch.tensor([[[-1.0, -0.4, 1.25, 5.4, 5.6]]]), torch.tensor([[[0.5], [3.4]]])
     colors, inside = album.read(torch.tensor([1]), x, y)
     want = [[0.5, 0.5, 13, 50.5, 50.5], [3, 3, 15.5, 53, 53]]
     torch.testing.assert_close(colors[0, ..., 1], torch.tensor(want))
@@ -273,7 +287,7 @@ def test_negative_share_is_kept(images: TrainingImages) -> None:
 
 def test_everything_on_gives_valid_pairs(images: TrainingImages) -> None:
     names = ("paste", "occlusion", "blur", "noise", "gray", "coarse", "transplant", "background")
-    names = (*names, "part")
+    names = (*names, "part", "roll")
     settings = PairSettings(**{f"{name}_share": 0.9 for name in names})
     batch = PairSource(images, settings, seed=1, batch=40)[0]
     assert batch.searches.dtype == batch.templates.dtype == torch.uint8
@@ -309,6 +323,50 @@ def test_a_transplanted_target_is_cut_out_along_its_silhouette() -> None:
             shown.add(tuple(search[np.ix_(ys, xs)].ravel().tolist()))
     # some are mirrored, and their silhouette with them
     assert shown == {(250, 0, 0, 0), (0, 250, 0, 0)}
+
+
+@pytest.mark.parametrize("transplanted", [False, True])
+def test_the_box_of_a_turned_target_is_that_of_its_silhouette(transplanted: bool) -> None:
+    pixels = np.full((200, 200, 3), 60, np.uint8)
+    pixels[70:130, 80:100] = pixels[110:130, 80:120] = 250  # an L
+    own = np.zeros((1, GRID, GRID), np.uint8)
+    own[:, :, : GRID // 2] = own[:, GRID * 2 // 3 :] = 255
+    toy = photo(pixels, (80, 70, 120, 130), grids=own)
+    ground = photo(np.full((50, 50, 3), 20, np.uint8))
+    images = TrainingImages([toy, ground], np.array([1.0, 0]), [], [])
+    settings = replace(
+        CALM, roll_share=1, roll=1.5, transplant_share=int(transplanted), search_shift_px=20
+    )
+    batch = PairSource(images, settings, seed=0, batch=32)[0]
+    upright = PairSource(images, replace(settings, roll_share=0), seed=0, batch=32)[0]
+    change = boxes.size(batch.boxes.numpy()) / boxes.size(upright.boxes.numpy())
+    assert np.ptp(np.log(change[:, 0] / change[:, 1])) > 0.5
+    compared = 0
+    for search, box in zip(batch.searches[..., 0].numpy(), batch.boxes.numpy(), strict=True):
+        if not transplanted or search[2, 2] == 20:  # else it lies on its own photo
+            shown = np.argwhere(search > 155)[:, ::-1]
+            edges = np.concatenate([shown.min(axis=0) - 0.5, shown.max(axis=0) + 0.5])
+            whole = (box > 2).all() and (box < 252).all()
+            if whole:
+                np.testing.assert_allclose(box, edges, atol=4)
+                compared += 1
+    assert compared > 8
+
+
+def test_a_turned_box_keeps_its_distance_from_the_silhouette() -> None:
+    pixels = np.full((200, 200, 3), 60, np.uint8)
+    pixels[92:108, 92:108] = 250  # in the middle third of its box
+    own = np.zeros((1, GRID, GRID), np.uint8)
+    own[:, 11:21, 11:21] = 255
+    toy = photo(pixels, (76, 76, 124, 124), grids=own)
+    images = TrainingImages([toy], np.array([1.0]), [], [])
+    still = replace(CALM, search_shift_px=0, search_scale=0, search_aspect=0)
+    turned = replace(still, roll_share=1, roll=1.5)
+    sides = boxes.size(PairSource(images, turned, seed=0, batch=32)[0].boxes.numpy())
+    upright = boxes.size(PairSource(images, still, seed=0, batch=1)[0].boxes.numpy())
+    # a square of a third of the sides is at most sqrt(2) times as wide when it is turned
+    assert 1.1 < (sides / upright).max() < 1 + 0.42 / 3 + 0.02
+    assert (sides / upright).min() > 0.999
 
 
 def test_strangers_are_pasted_along_their_own_silhouettes() -> None:
