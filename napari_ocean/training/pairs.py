@@ -27,7 +27,7 @@ from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
 from napari_ocean.training.images import TrainingImages, mosaics
 from napari_ocean.training.objects import Indices, Objects
-from napari_ocean.training.silhouettes import GRID
+from napari_ocean.training.silhouettes import turned_boxes
 
 Plan = dict[str, NDArray[Any]]
 
@@ -307,7 +307,10 @@ class PairSource:
         if name == "search" and plan["roll"].any():
             roll = self._tensor(plan["roll"])[:, None, None]
             x, y = roll.cos() * x - roll.sin() * y, roll.sin() * x + roll.cos() * y
-            around = self._turned(plan, size)
+            turned = np.flatnonzero(plan["roll"])
+            grids = self._objects.grids[plan["search"][turned]]
+            how = plan["roll"][turned], plan["flip"][turned]
+            around[turned] = turned_boxes(grids, size[turned], *how)
         x = torch.where(self._tensor(plan["flip"])[:, None, None], -x, x)
         chosen = self._tensor(image)
         center = self._tensor(boxes.center(target) - 0.5)[..., None, None]
@@ -318,34 +321,6 @@ class PairSource:
             extent = self._tensor(size)[..., None, None]
             self._lay_on_ground(crops, inside, plan, x / extent[:, 0], y / extent[:, 1])
         return crops, np.tile(middle, 2) + around * np.tile(scale, 2)
-
-    def _turned(self, plan: Plan, size: FloatArray) -> FloatArray:
-        """Boxes of turned targets about the middles of their own, px of the photo, mirrored if so.
-
-        A box is as far from the turned silhouette as it is from the upright one.
-        """
-        half = np.hstack([-size / 2, size / 2])
-        rows = np.flatnonzero(plan["roll"])
-        grids = self._objects.grids[plan["search"][rows]] > 127
-        share = (np.arange(GRID) + 0.5) / GRID - 0.5
-        x = share * (size[rows, 0] * np.where(plan["flip"][rows], -1, 1))[:, None]
-        y = share * size[rows, 1][:, None]
-        cell = size[rows] / (2 * GRID)
-
-        def bounds(angle: FloatArray) -> FloatArray:
-            cos, sin = np.cos(angle), np.sin(angle)
-            turn = np.stack([np.stack([cos, sin]), np.stack([-sin, cos])])  # (2, 2, N)
-            places = (
-                turn[:, 0, :, None, None] * x[:, None, :] + turn[:, 1, :, None, None] * y[..., None]
-            )
-            reach = np.einsum("ijn,nj->ni", np.abs(turn), cell)
-            least = np.where(grids, places, np.inf).min(axis=(2, 3)).T - reach
-            most = np.where(grids, places, -np.inf).max(axis=(2, 3)).T + reach
-            return np.hstack([least, most])
-
-        turned = half.copy()
-        turned[rows] += bounds(plan["roll"][rows]) - bounds(np.zeros(len(rows)))
-        return turned
 
     def _lay_on_ground(
         self, crops: Tensor, inside: Tensor, plan: Plan, share_x: Tensor, share_y: Tensor

@@ -78,3 +78,44 @@ def write_silhouettes(path: Path, images: Mapping[str, Outlined]) -> None:
             grids=np.concatenate(grids),
         )
     part.replace(path)
+
+
+def turned_boxes(
+    grids: NDArray[np.uint8], size: FloatArray, angle: FloatArray, mirrored: NDArray[np.bool_]
+) -> FloatArray:
+    """Boxes of objects turned about the middles of their own.
+
+    Parameters
+    ----------
+    grids : ndarray of uint8, shape (N, 32, 32)
+        Their silhouettes.
+    size : ndarray, shape (N, 2)
+        Width and height of the upright boxes, px.
+    angle : ndarray, shape (N,)
+        Radians.
+    mirrored : ndarray of bool, shape (N,)
+        Whether the object is seen in the mirror before it is turned.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 4)
+        xyxy about the middle: as far from the turned silhouette as the box is from the upright one.
+    """
+    own = grids > 127
+    share = (np.arange(GRID) + 0.5) / GRID - 0.5
+    x = share * (size[:, 0] * np.where(mirrored, -1, 1))[:, None]
+    y = share * size[:, 1][:, None]
+
+    def bounds(angle: FloatArray) -> FloatArray:
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.stack([np.stack([cos, sin]), np.stack([-sin, cos])])  # (2, 2, N)
+        places = (
+            turn[:, 0, :, None, None] * x[:, None, :] + turn[:, 1, :, None, None] * y[..., None]
+        )
+        reach = np.einsum("ijn,nj->ni", np.abs(turn), size / (2 * GRID))  # of a cell
+        least = np.where(own, places, np.inf).min(axis=(2, 3)).T - reach
+        most = np.where(own, places, -np.inf).max(axis=(2, 3)).T + reach
+        return np.hstack([least, most])
+
+    upright = np.hstack([-size / 2, size / 2])
+    return np.asarray(upright + bounds(angle) - bounds(np.zeros(len(size))))
