@@ -269,16 +269,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many images, at random")
     args = parser.parse_args()
     images = read_images(args.data)
-    frames = [frame for video in images.videos for frame in video]
+    every = [*images.photos, *(frame for video in images.videos for frame in video)]
+    every = [every[i] for i in np.random.default_rng(0).permutation(len(every))][: args.limit]
+    photos = {image.name for image in images.photos}
     segmenter = Segmenter(network(args.sam))
     outlined = read_silhouettes(args.out) if args.out.is_file() else {}
-    images = [(image, MAX_BOXES) for image in images.photos] + [(image, 0) for image in frames]
-    images = [images[i] for i in np.random.default_rng(0).permutation(len(images))][: args.limit]
-    new = [image for image, _ in images if image.name not in outlined]
+    new = [image for image in every if image.name not in outlined]
     few = [
         image
-        for image, sought in images
-        if len(outlined.get(image.name, image).boxes) == len(image.boxes) < sought
+        for image in every
+        if image.name in photos
+        and len(outlined.get(image.name, image).boxes) == len(image.boxes) < MAX_BOXES
     ]
     start = time.monotonic()
     for number, image in enumerate([*new, *few], 1):

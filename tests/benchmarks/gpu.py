@@ -179,11 +179,10 @@ def steps(bench: Bench) -> None:
         counts = TARGETS[:2] if bench.cuda else TARGETS[:1]
         for count in counts:
             works[f"network alone, {count}"] = _passes(bench, graph, clip, count)
-            works[f"step, Siamese only, {count}"] = _stepping(graph, clip, count, online=False)
-            works[f"step, online update, {count}"] = _stepping(graph, clip, count, online=True)
             for way, online in (("Siamese only", False), ("online update", True)):
-                name = f"step, {way}, two looks, {count}"
-                works[name] = _stepping(two_looks, clip, count, online=online)
+                works[f"step, {way}, {count}"] = _stepping(graph, clip, count, online=online)
+                both = _stepping(two_looks, clip, count, online=online)
+                works[f"step, {way}, two looks, {count}"] = both
         works["step without graph, Siamese only, 1"] = _stepping(eager, clip, 1, online=False)
         taken = bench.take(works, min(2 * bench.rounds, 100))
         rows: Rows = []
