@@ -32,6 +32,9 @@ PART_MIB = 15
 
 
 def pack(args: argparse.Namespace) -> None:
+    for file in args.files:
+        if PIECES.resolve() in file.resolve().parents:
+            sys.exit(f"{file} lies in {PIECES}, which packing empties; move it out first.")
     shutil.rmtree(PIECES, ignore_errors=True)
     files = sorted(args.files, key=lambda file: -file.stat().st_size)
     pieces: list[list[Path]] = []

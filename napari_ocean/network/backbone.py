@@ -1,7 +1,7 @@
 """Feature extraction (Sec. 4.1): two backbones with the same geometry, stride 8.
 
-Both turn a 127 px template crop into 15x15 cells and a 255 / 271 / 287 px search crop into
-31 / 33 / 35 cells, so that all that follows is one piece of code.
+Both turn a 127 px template crop into 15x15 cells and a 223 / 255 / 271 / 287 px search crop into
+27 / 31 / 33 / 35 cells, so that all that follows is one piece of code.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,7 +142,8 @@ class _Pass(nn.Module):
 
 def _convert(net: OceanNet, crops: Tensor, state: TemplateState) -> Any:
     """A pass over one crop of this side, as OpenVINO reads it."""
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's plans for tracing are no news for who annotates
         shown = [part[:1].clone() for part in (crops, *state.tensors())]
         traced = torch.jit.trace(_Pass(net).eval(), shown, check_trace=False)
         return _openvino().convert_model(

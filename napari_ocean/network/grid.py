@@ -12,7 +12,7 @@ from napari_ocean.network.presets import STRIDE_PX, TEMPLATE_PX
 
 
 def score_size(search_px: int) -> int:
-    """Side of the score map for a search crop: 25, 27, 29 for 255, 271, 287 px."""
+    """Side of the score map for a search crop: 21, 25, 27, 29 for 223, 255, 271, 287 px."""
     return (search_px - TEMPLATE_PX) // STRIDE_PX + 9
 
 

@@ -11,8 +11,8 @@ STRIDE_PX = 8
 TEMPLATE_PX = 127
 """Side of the template crop; the target with its context fills it."""
 
-SEARCH_PX = (255, 271, 287)
-"""Sides of the search crop that the released settings use."""
+SEARCH_PX = (223, 255, 271, 287)
+"""Sides of the search crop: that of ``lite``, and those of the released settings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

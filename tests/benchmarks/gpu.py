@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import sys
 import threading
 import time
 import traceback
@@ -49,7 +50,10 @@ from napari_ocean.tracking.weights import SHIPPED
 from tests.benchmarks.measure import Work, interleaved, table
 
 AIMS = {"lite": 400, "ocean": 150}
-"""Frames per second of a whole step, one target, 255 px, Siamese only."""
+"""Frames per second of a whole step, one target, Siamese only."""
+
+SIDE_PX = 255
+"""Side of the search crops: the paper's, for ``lite`` too, which takes smaller ones by itself."""
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 TARGETS = (1, 8, 32)
@@ -115,8 +119,13 @@ def run(args: argparse.Namespace) -> None:
     """Run all sections."""
     bench = Bench(args)
     print("; ".join(f"{key}: {value}" for key, value in bench.found["machine"].items()), flush=True)
-    for section in (ceilings, steps, agreement, network, autotuned, compiled):
-        name = section.__name__
+    sections = {
+        section.__name__: section
+        for section in (ceilings, steps, agreement, network, autotuned, compiled)
+    }
+    if unknown := set(args.sections or ()) - set(sections):
+        sys.exit(f"gpu has no section {', '.join(sorted(unknown))}; it has {', '.join(sections)}.")
+    for name, section in sections.items():
         if args.sections and name not in (*args.sections, "ceilings"):
             continue
         if bench.elapsed_s > bench.seconds - RESERVE_S:
@@ -195,7 +204,7 @@ def steps(bench: Bench) -> None:
             if name == "step, Siamese only, 1":
                 row["aim, frames/s"] = AIMS.get(preset, "")
             rows.append(row)
-        bench.tell(f"Whole step, {preset}, {_name(bench.half)}, 255 px", rows)
+        bench.tell(f"Whole step, {preset}, {_name(bench.half)}, {SIDE_PX} px", rows)
 
 
 def agreement(bench: Bench) -> None:
@@ -247,7 +256,9 @@ def network(bench: Bench) -> None:
             row["times the roofline"] = ms["median ms"] / row["roofline ms"]
             rows.append(row)
         macs = sum(layer[0] for layer in layers) / 1e9
-        bench.tell(f"Network alone, {preset}, 255 px, {macs:.2f} G multiply-adds a target", rows)
+        bench.tell(
+            f"Network alone, {preset}, {SIDE_PX} px, {macs:.2f} G multiply-adds a target", rows
+        )
 
 
 def autotuned(bench: Bench) -> None:
@@ -308,7 +319,7 @@ def _network(preset: str) -> OceanNet:
             module.momentum = None  # statistics are the mean of what is seen
     y0, x0 = (int(c) - 127 for c in boxes.center(clip.truth_xyxy[0])[::-1])
     y0, x0 = max(y0, 0), max(x0, 0)
-    window = torch.from_numpy(clip.frames[0][y0 : y0 + 255, x0 : x0 + 255].copy())
+    window = torch.from_numpy(clip.frames[0][y0 : y0 + SIDE_PX, x0 : x0 + SIDE_PX].copy())
     crop = window.permute(2, 0, 1)[None].float()
     with torch.no_grad():
         net(crop[..., 64:191, 64:191], crop)
@@ -318,11 +329,15 @@ def _network(preset: str) -> OceanNet:
 
 
 def _tracker(bench: Bench, preset: str, dtype: torch.dtype, *, graph: bool) -> Tracker:
-    """Siamese only, one look at a frame; crops stay at 255 px when the target counts as lost."""
+    """Siamese only, one look at a frame; crops stay as large when the target counts as lost."""
     net = lower_precision(copy.deepcopy(_network(preset)), dtype)
     net = net.to(bench.device, memory_format=torch.channels_last)
     settings = replace(
-        default_settings(net.preset.name, aware=True), widening_steps=0, mirrored=False
+        default_settings(net.preset.name, aware=True),
+        search_px=SIDE_PX,
+        search_small_target_px=SIDE_PX,
+        widening_steps=0,
+        mirrored=False,
     )
     if preset == "ocean":  # random weights are never sure, and a doubtful frame teaches nothing
         settings = replace(settings, found_score=0, lost_score=0)
@@ -335,7 +350,8 @@ def _question(
     bench: Bench, tracker: Tracker, clip: DemoClip, count: int
 ) -> tuple[Tensor, TemplateState]:
     """Crops and states of several targets."""
-    pixels = torch.from_numpy(clip.frames[0][100:355, 100:355].copy()).to(bench.device)
+    window = slice(100, 100 + SIDE_PX)
+    pixels = torch.from_numpy(clip.frames[0][window, window].copy()).to(bench.device)
     crop = pixels.flip(-1).permute(2, 0, 1)[None].to(tracker.net.dtype)
     crops = crop.expand(count, -1, -1, -1).contiguous(memory_format=torch.channels_last)
     return crops, tracker.net.template(crops[..., 64:191, 64:191])
@@ -384,8 +400,8 @@ class _Layers(TorchDispatchMode):
 
 
 def count_layers(net: OceanNet) -> list[tuple[int, int, int]]:
-    """Multiply-adds, weights, activations in and out of each convolution for one 255 px crop."""
-    crop = torch.zeros(1, 3, 255, 255)
+    """Multiply-adds, weights, activations in and out of each convolution for one crop."""
+    crop = torch.zeros(1, 3, SIDE_PX, SIDE_PX)
     with torch.inference_mode(False), torch.no_grad(), _Layers() as layers:
         state = net.template(crop[..., :127, :127])
         layers.seen.clear()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,14 @@ def test_answers_are_those_of_pytorch(search: Search, net: OceanNet, count: int)
     before = kept.maps.clone()
     search(crops.flip(-1), state)
     assert torch.equal(kept.maps, before), "an answer may be kept"
+
+
+@torch.inference_mode()
+def test_compiling_warns_nobody(net: OceanNet) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        Compiled(net)(*_question(net, 1))
+    assert [str(warning.message) for warning in said] == []
 
 
 @torch.inference_mode()
