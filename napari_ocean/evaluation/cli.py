@@ -56,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with --effort: only this way, again for more: {', '.join(effort.WAYS)}",
     )
     ours = parser.add_argument_group("the tracker ocean")
-    ours.add_argument("--model", default="lite", help="preset or weights file")
+    ours.add_argument(
+        "--model",
+        action="append",
+        help="preset or weights file, again for more rows (default: lite)",
+    )
     ours.add_argument("--device", default="auto")
     ours.add_argument("--settings", metavar="NAME", help="the released settings, such as VOT2019")
     ours.add_argument(
@@ -186,19 +190,26 @@ def _folder(out: Path | None) -> Iterator[Path]:
 def _specs(args: argparse.Namespace) -> dict[str, TrackerSpec]:
     """The trackers to measure, by the name of their row and folder."""
     names = list(dict.fromkeys(args.tracker or ["ocean"]))
-    if "ocean" not in names and (args.settings or args.set or args.without or args.online):
-        raise ConfigError("--settings, --set, --online and --without are for the tracker ocean.")
-    specs = []
+    ours = (args.model, args.settings, args.set, args.without, args.online)
+    if "ocean" not in names and any(ours):
+        raise ConfigError(
+            "--model, --settings, --set, --online and --without are for the tracker ocean."
+        )
+    specs: list[TrackerSpec] = []
     for name in names:
         if name == "ocean":
-            ways = list(dict.fromkeys(args.online or ["default"]))
-            whole = TrackerSpec(model=args.model, device=args.device, settings=_settings(args))
-            specs += [replace(whole, online=way) for way in ways]
-            first = replace(whole, online=ways[0])
-            specs += [replace(first, without=tuple(part.split(","))) for part in args.without]
+            plain = TrackerSpec(device=args.device, settings=_settings(args))
+            models = dict.fromkeys(args.model or ["lite"])
+            ways = dict.fromkeys(args.online or ["default"])
+            whole = [replace(plain, model=model, online=way) for model in models for way in ways]
+            parts = dict.fromkeys(tuple(part.split(",")) for part in args.without)
+            specs += [*whole, *(replace(whole[0], without=part) for part in parts)]
         else:
             specs.append(TrackerSpec(name=name, nano_folder=args.nano))
-    return {spec.label: spec for spec in specs}
+    labelled = {spec.label: spec for spec in specs}
+    if len(labelled) < len(specs):
+        raise ConfigError("Two rows would have the same name; rename one of the files of --model.")
+    return labelled
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Number]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from napari_ocean.cli import main
+from napari_ocean.tracking.weights import SHIPPED
 from tests.evaluation.clips import write_clips
 
 
@@ -57,6 +59,20 @@ def test_true_boxes_of_the_first_frame_only_give_results_and_no_scores(tmp_path,
     assert np.loadtxt(out / "results" / "static" / "a.txt", delimiter=",").shape == (3, 4)
 
 
+def test_weights_are_measured_side_by_side(tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_clips(data, ["a"], frames=3)
+    mine = shutil.copy(SHIPPED / "lite.safetensors", tmp_path / "mine.safetensors")
+    command = ["evaluate", str(data), "--out", str(out), "--no-curves", "--device", "cpu"]
+    models = ["--model", "lite", "--model", str(mine), "--online", "default", "--online", "off"]
+    assert main([*command, *models]) == 0
+    report = json.loads((out / "report.json").read_text())
+    names = ["ocean", "ocean-off", "ocean-mine", "ocean-mine-off"]
+    assert [tracker["name"] for tracker in report["trackers"]] == names
+    same = {tracker["overall"]["auc"] for tracker in report["trackers"][::2]}
+    assert len(same) == 1, "the same weights under another name"
+
+
 def test_effort_is_resumed_from_disk(tmp_path, capsys) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     write_clips(data, ["a"], frames=8)
@@ -92,6 +108,8 @@ def test_one_way_to_label_is_measured_alone(tmp_path, capsys) -> None:
         (["--without", "brakes"], "no part brakes to leave out"),
         (["--tracker", "nanotrack_v2"], "nanotrack_v2_backbone.onnx"),
         (["--model", "nowhere.pth"], "nowhere.pth"),
+        (["--model", "a/one.pth", "--model", "b/one.pth"], "rename one of the files of --model"),
+        (["--tracker", "static", "--model", "one.pth"], "are for the tracker ocean"),
         (["--way", "forward"], "add --effort"),
         (
             ["--effort", "--way", "review", "--tracker", "static"],
