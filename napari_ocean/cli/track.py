@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fast",
         action="store_true",
         default=None,  # the tracker's own
-        help="lite: look at each frame once, not a second time in the mirror: up to twice as "
-        "quick, boxes a little less exact (always so on a CPU without OpenVINO)",
+        help="lite: look at each frame once, not a second time in the mirror: one and a half times "
+        "as quick, boxes a little less exact (always so on a CPU without OpenVINO)",
     )
     parser.add_argument(
         "--out",

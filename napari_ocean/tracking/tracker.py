@@ -75,8 +75,8 @@ def load_tracker(
         installed, else PyTorch. The answers are the same up to rounding.
     fast : bool, optional
         Look at each frame once, without the second look in the mirror that the settings of
-        ``lite`` have: up to twice as quick, boxes a little less exact. Default: where PyTorch runs
-        the network on a CPU, and no settings are given.
+        ``lite`` have: one and a half times as quick, boxes a little less exact. Default: where
+        PyTorch runs the network on a CPU, and no settings are given.
 
     Raises
     ------
