@@ -200,8 +200,8 @@ class Controls(QWidget):
         self.fast = CheckBox(
             name="fast",
             text="Fast",
-            tooltip="Lite: look at each frame once, not a second time in the mirror: one and a half "
-            "times as quick, boxes a little less exact (always so on a CPU without OpenVINO).",
+            tooltip="Lite: look at each frame once, not a second time in the mirror: one and a "
+            "half times as quick, boxes a little less exact (always so on a CPU without OpenVINO).",
         )
 
     def _make_progress(self) -> None:
