@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from napari_ocean.errors import ConfigError
-from napari_ocean.evaluation import effort, plots, report
+from napari_ocean.evaluation import effort, failures, plots, report
 from napari_ocean.evaluation.datasets import DATASETS, find_sequences
 from napari_ocean.evaluation.datasets import Sequence as Clip
 from napari_ocean.evaluation.datasets.textfiles import write_lines
@@ -123,6 +123,8 @@ def _one_pass(
     if args.out is not None:
         write_lines(args.out / "report.md", text.splitlines())
         write_lines(args.out / "report.json", [report.as_json(whole)])
+        runs = [record.run for record in report.finished(next(iter(specs)), scored, store)]
+        failures.write(failures.worst(scored, runs), args.out / "failures.png")
         if not args.no_curves:
             plots.write_curves(whole, args.out)
     return text

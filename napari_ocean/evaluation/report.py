@@ -129,7 +129,7 @@ def collect(
     DataError
         If a result is missing or cannot be scored.
     """
-    records = {name: _read(name, sequences, store) for name in identities}
+    records = {name: finished(name, sequences, store) for name in identities}
     convention = CONVENTIONS[dataset]
     return Report(
         dataset,
@@ -248,7 +248,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def _read(name: str, sequences: Sequence[Clip], store: Store) -> list[Record]:
+def finished(name: str, sequences: Sequence[Clip], store: Store) -> list[Record]:
+    """Every run of a tracker, in the order of the sequences.
+
+    Raises
+    ------
+    DataError
+        If a result is missing or damaged.
+    """
     records = []
     for sequence in sequences:
         record = store.read(name, sequence)

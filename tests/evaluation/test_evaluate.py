@@ -29,6 +29,7 @@ def test_a_report_with_peers_side_by_side(tmp_path, capsys) -> None:
     assert report["trackers"][0]["overall"]["auc"] > report["trackers"][2]["overall"]["auc"]
     assert report["trackers"][1]["identity"]["without"] == ["aware"]
     assert (out / "success.png").is_file()
+    assert (out / "failures.png").is_file()
 
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert main([*command, "--set", "penalty_k=0.2"]) == 1
