@@ -8,17 +8,16 @@ are locked stay as they are.
 
 *Occluded* is told of a box, as CVAT and the MOT benchmarks do: the object is hidden, wholly or in
 part, but still in the picture, and its box says where it would be seen. An absent object has no
-box at all (CVAT's ``outside``). Marks are a person's only: the machine neither sets nor clears
-them.
+box at all (CVAT's ``outside``). Marks are a person's only: the machine never touches them.
 
-Every change goes through :meth:`Tracks.apply` and is told to :meth:`Tracks.watch` as a difference,
-which is what undo and autosave are made of. Pixels, files and windows are none of its business
-(numpy only).
+Every change is told to :meth:`Tracks.watch` as a difference, which is what undo and autosave are
+made of. Pixels, files and windows are none of its business (numpy only).
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -222,8 +221,7 @@ class Tracks:
         `settings` are further fields of :class:`ObjectInfo`. An id that is taken or not positive,
         or a colour that is none, raises a ``TracksError``.
         """
-        if object_id is None:
-            object_id = self.last_id + 1
+        object_id = self.last_id + 1 if object_id is None else _whole(object_id, "An object id")
         if object_id < 1:
             raise TracksError(f"An object id is a positive integer, not {object_id}.")
         if object_id in self._objects:
@@ -347,11 +345,10 @@ class Tracks:
     # -- changes -----------------------------------------------------------------------------------
 
     def put(self, object_id: int, frame: int, cell: Cell) -> None:
-        """Set a frame's box with all its fields, or mark or empty it; for readers and the plugin.
+        """Set a frame's box with all its fields, or mark or empty it, whoever made what is there.
 
-        It asks neither who made what stands there nor whether the object is locked. Raises a
-        ``BoxError`` if the box is not four finite numbers, a ``TracksError`` if there is no such
-        object or frame.
+        Locked objects, too. Raises a ``BoxError`` if the box is not four finite numbers, a
+        ``TracksError`` if there is no such object or frame.
         """
         if isinstance(cell, TrackBox):
             box = cell.box_xyxy
@@ -399,6 +396,7 @@ class Tracks:
             raise TracksError(f"There is no object {object_id}; known: {known}.") from None
 
     def _set(self, object_id: int, frame: int, after: Cell) -> None:
+        object_id, frame = _whole(object_id, "An object id"), _whole(frame, "A frame")
         before = self.cell(object_id, frame)
         if before is not after:
             self._apply(BoxChange(object_id, frame, before, after))
@@ -420,7 +418,8 @@ class Tracks:
     def _apply_box(self, change: BoxChange) -> None:
         object_id, frame, _, after = change
         of = self._object(object_id)
-        _check_frame(frame)
+        if frame < 0:
+            raise TracksError(f"Frames count from 0; {frame} is before the first.")
         of.absent.discard(frame)
         if of.boxes.pop(frame, None) is not None:
             self._count -= 1
@@ -444,6 +443,8 @@ def spans(frames: Iterable[int]) -> list[range]:
     return found
 
 
-def _check_frame(frame: int) -> None:
-    if frame < 0:
-        raise TracksError(f"Frames count from 0; {frame} is before the first.")
+def _whole(number: Any, what: str) -> int:
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise TracksError(f"{what} is a whole number, not {number}.") from None

@@ -168,6 +168,9 @@ def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
     [
         (["--out", "a.xml"], "supported are .csv (table), .json"),
         (["--out", "no/a.csv"], "there is no folder no"),
+        (["--out", "/proc/a.csv"], "/proc/a.csv cannot be written"),
+        (["--out", f"{'a' * 300}.csv"], "cannot be written: File name too long"),
+        (["--preview", "/proc/a.mp4"], "/proc/a.mp4 cannot be written"),
         (["--preview", "a.gif"], "supported are .mp4, .mov, .mkv, .avi"),
         (["--preview", "no/a.mp4"], "there is no folder no"),
         (["--frame", LENGTH], f"has {LENGTH} frames (0 to {LENGTH - 1})"),
@@ -198,6 +201,35 @@ def test_errors_are_one_line_and_come_before_the_work(
     assert err.count("\n") == 1
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_locked_objects_are_left_as_they_are(
+    stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = Tracks()
+    for _ in range(2):
+        tracks.draw(tracks.add_object(), 0, clip.truth_xyxy[0])
+    tracks.set_object(1, locked=True)
+    no.write("boxes.json", tracks)
+    run("track", stack, "--boxes", "boxes.json", "--stop", 3, "--out", "out.json")
+    assert "Left as they are, being locked: 1." in capsys.readouterr().err
+    found = no.read("out.json")
+    assert [found.frames(k) for k in (1, 2)] == [[0], [0, 1, 2]]
+    tracks.set_object(2, locked=True)
+    no.write("boxes.json", tracks)
+    run("track", stack, "--boxes", "boxes.json", "--out", "none.json", code=1)
+    assert "All objects are locked" in capsys.readouterr().err
+
+
+def test_a_preview_through_a_link_leaves_the_link(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "films" / "real.mp4")
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 20, 30, 40))
+    with no.open_video(np.zeros((1, 60, 80, 3), np.uint8)) as video:
+        preview.write(tmp_path / "a.mp4", video, tracks)
+    assert (tmp_path / "a.mp4").is_symlink()
+    assert (tmp_path / "films" / "real.mp4").stat().st_size > 0
 
 
 @pytest.mark.parametrize("box", ["900,9,50,50", "9,9,1,50", "9,9,-5,50", "nan,9,50,50"])
@@ -343,7 +375,10 @@ def test_a_video_that_breaks_keeps_what_is_done(
     assert no.read("ladybird.boxes.csv").frames(1) == list(range(6))
 
 
-def test_ctrl_c_keeps_what_is_done(clip: DemoClip, tmp_path: Path) -> None:
+@pytest.mark.parametrize("request_to_end", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_request_to_end_keeps_what_is_done(
+    request_to_end: str, clip: DemoClip, tmp_path: Path
+) -> None:
     np.save("long.npy", np.concatenate([clip.frames] * 20))
     command = [sys.executable, "-m", "napari_ocean", "track", "long.npy", "--box", box_of(clip, 0)]
     process = subprocess.Popen(
@@ -353,7 +388,7 @@ def test_ctrl_c_keeps_what_is_done(clip: DemoClip, tmp_path: Path) -> None:
         text=True,
         cwd=tmp_path,
         # a test run in the background ignores Ctrl-C, and its children would inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(getattr(signal, request_to_end), signal.SIG_DFL),
     )
     assert process.stderr is not None
     shown = ""
@@ -361,7 +396,7 @@ def test_ctrl_c_keeps_what_is_done(clip: DemoClip, tmp_path: Path) -> None:
         assert process.poll() is None, shown
         shown += process.stderr.read(1)
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, request_to_end))
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped; kept" in out

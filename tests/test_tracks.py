@@ -42,6 +42,19 @@ def test_a_drawn_box_is_what_was_drawn() -> None:
     assert tracks.get(dog, 4) is None
 
 
+def test_frames_and_ids_are_whole_numbers() -> None:
+    tracks = Tracks()
+    dog = tracks.add_object(object_id=np.int64(3))
+    tracks.draw(np.int64(3), np.int64(5), BOX)
+    assert [type(number) for number in (dog, *tracks.object_ids, *tracks.frames(3))] == [int] * 3
+    for frame in (5.5, 5.0, "5"):
+        with pytest.raises(TracksError, match=f"A frame is a whole number, not {frame}"):
+            tracks.draw(dog, frame, BOX)
+    with pytest.raises(TracksError, match=r"An object id is a whole number, not 2\.0"):
+        tracks.add_object(object_id=2.0)
+    assert tracks.frames(dog) == [5]
+
+
 def test_ids_are_stable_and_do_not_collide() -> None:
     tracks = Tracks()
     assert [tracks.add_object(), tracks.add_object(object_id=7), tracks.add_object()] == [1, 7, 8]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from napari_ocean.errors import FormatError
+from napari_ocean.formats import check_writable
 from napari_ocean.tracks import Row, State, Tracks
 from napari_ocean.video import FrameSource
 
@@ -35,8 +36,7 @@ def check(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise FormatError(f"{path} is not the name of a preview film; supported are {known}.")
-    if not path.resolve().parent.is_dir():
-        raise FormatError(f"{path} cannot be written: there is no folder {path.parent}.")
+    check_writable(path)
 
 
 def write(path: Path, video: FrameSource, tracks: Tracks, *, fps: float | None = None) -> None:
@@ -60,11 +60,12 @@ def write(path: Path, video: FrameSource, tracks: Tracks, *, fps: float | None =
     FormatError
         If the film cannot be written.
     """
-    part = path.resolve().with_name(f".{token_hex(8)}{path.suffix.lower()}")
+    target = path.resolve()  # through a symbolic link, so that the link stays one
+    part = target.with_name(f".{token_hex(8)}{path.suffix.lower()}")
     rate = Fraction(fps or video.fps or _DEFAULT_FPS).limit_denominator(1001)
     try:
         _encode(part, rate, (video.width, video.height), _drawn_frames(video, tracks))
-        part.replace(path)
+        part.replace(target)
     except (av.FFmpegError, OSError) as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:

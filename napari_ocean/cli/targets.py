@@ -98,16 +98,22 @@ def walks(args: argparse.Namespace, tracks: Tracks, length: int) -> list[Walk]:
     """Runs that follow every object from its boxes.
 
     Backwards after forwards, each object is followed from its first box only: the frames between
-    its boxes are done already.
+    its boxes are done already. Locked objects are left as they are.
 
     Raises
     ------
     TracksError
-        If there is no frame to track.
+        If there is no frame to track, or all objects are locked.
     """
     stop = length if args.stop is None else min(args.stop, length)
     frames = range(args.start, stop)
-    found = {k: [f for f in tracks.keyframes(k) if f in frames] for k in tracks.object_ids}
+    free = [k for k in tracks.object_ids if not tracks.info(k).locked]
+    if len(free) < len(tracks.object_ids):
+        if not free:
+            raise TracksError("All objects are locked; unlock in napari what is to be tracked.")
+        locked = ", ".join(str(k) for k in tracks.object_ids if k not in free)
+        print(f"Left as they are, being locked: {locked}.", file=sys.stderr)
+    found = {k: [f for f in tracks.keyframes(k) if f in frames] for k in free}
     keyframes = {k: of for k, of in found.items() if of}
     if not keyframes or args.start < 0:
         raise TracksError(

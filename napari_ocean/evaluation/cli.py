@@ -113,9 +113,13 @@ def _one_pass(
     sequences: Sequence[Clip],
     store: Store,
 ) -> str:
+    scored = [s for s in sequences if np.isfinite(s.truth_xyxy[1:]).all(axis=1).any()]
+    if not scored and args.out is None:
+        raise ConfigError(
+            f"{args.root} has no true boxes to score by; add --out to keep the results."
+        )
     start_ups = {label: start_up(label, spec, sequences[0], store) for label, spec in specs.items()}
     _track(specs, sequences, store, args.processes)
-    scored = [s for s in sequences if np.isfinite(s.truth_xyxy[1:]).all(axis=1).any()]
     if not scored:
         return f"The results are in {store.folder}; there are no true boxes to score them by.\n"
     whole = report.collect(args.dataset, str(args.root), identities, start_ups, scored, store)

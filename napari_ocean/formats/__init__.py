@@ -23,6 +23,7 @@ from napari_ocean.tracks import Tracks
 __all__ = [
     "Clip",
     "check",
+    "check_writable",
     "clip_of",
     "endings",
     "kinds",
@@ -107,13 +108,31 @@ def check(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None
     Raises
     ------
     FormatError
-        If the suffix is unknown, the format cannot hold these objects, or there is no such
-        folder.
+        If the suffix is unknown, the format cannot hold these objects, or no file can be written
+        there.
     """
     path = Path(path)
     _dumps(path, tracks, clip)
-    if not path.resolve().parent.is_dir():
-        raise FormatError(f"{path} cannot be written: there is no folder {path.parent}.")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Fail early if no file could be written there; one that exists stays as it is.
+
+    Raises
+    ------
+    FormatError
+        If there is no such folder, or the system refuses.
+    """
+    try:
+        target = path.resolve()
+        if not target.parent.is_dir():
+            raise FormatError(f"{path} cannot be written: there is no folder {path.parent}.")
+        target.exists()  # refuses a name that is too long
+        with target.with_name(f".{token_hex(8)}.part").open("xb") as trial:
+            Path(trial.name).unlink()
+    except OSError as error:
+        raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def read(path: str | os.PathLike[str]) -> Tracks:
@@ -233,7 +252,9 @@ def _dumps(path: Path, tracks: Tracks, clip: Clip | None) -> bytes:
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     except UnicodeEncodeError as error:
-        raise FormatError(f"{path}: a label holds a character that UTF-8 lacks.") from error
+        raise FormatError(
+            f"{path}: a label, or the video's name, holds a character that UTF-8 lacks."
+        ) from error
 
 
 def _fitting(clip: Clip | None, tracks: Tracks, suffix: str) -> Clip:

@@ -51,6 +51,7 @@ def propagate(
 
     Each object begins at the first drawn box met on the way (or at its box of any kind on the
     very first frame), begins anew at every further drawn box, and ends where it is marked absent.
+    Where it begins at a box marked as occluded, its looks come from drawn boxes that are not.
 
     Parameters
     ----------
@@ -101,8 +102,9 @@ def propagate(
         absent = {k: frozenset(chain.from_iterable(tracks.absent_spans(k))) for k in seeds}
         teacher = tracks if taught_by is None else taught_by
         drawn = {object_id: _drawn(teacher, object_id) for object_id in seeds}
+        hidden = {object_id: _hidden(tracks, object_id) for object_id in seeds}
         tracker = tracker or load_tracker()
-        walk = _Walk(source, seeds, absent, drawn, tracker, corrections or (lambda: ()))
+        walk = _Walk(source, seeds, absent, drawn, hidden, tracker, corrections or (lambda: ()))
         return walk.over(frames, cleanup.pop_all())
 
 
@@ -114,6 +116,8 @@ class _Walk:
     seeds: dict[int, dict[int, FloatArray]]
     absent: dict[int, frozenset[int]]
     drawn: dict[int, dict[int, FloatArray]]
+    """Those that show what an object looks like."""
+    hidden: dict[int, frozenset[int]]
     tracker: Tracker
     corrections: Corrections
     last: tuple[int, NDArray[np.uint8]] | None = None
@@ -154,7 +158,9 @@ class _Walk:
                 continue
             with suppress(BoxError):  # the next run that begins there says what is wrong
                 boxes.check(box_xyxy, (self.source.height, self.source.width))
-                self.seeds[object_id][frame] = self.drawn[object_id][frame] = box_xyxy
+                self.seeds[object_id][frame] = box_xyxy
+                if frame not in self.hidden[object_id]:
+                    self.drawn[object_id][frame] = box_xyxy
                 if here and last is not None:
                     self.sessions.pop(object_id, None)
                     self.drawn_last[object_id] = last
@@ -181,10 +187,11 @@ class _Walk:
 
     def _start(self, object_id: int, frame: int, image: NDArray[np.uint8]) -> Session:
         """Begin at a drawn box, taught by those that a person drew nearest to it."""
+        hidden = frame in self.hidden[object_id]
         others = sorted(self.drawn[object_id], key=lambda other: abs(other - frame))
         examples: list[tuple[NDArray[np.uint8], FloatArray]] = []
         hw = (self.source.height, self.source.width)
-        for other in others if self.tracker.online is not None else []:
+        for other in others if self.tracker.online is not None or hidden else []:
             if other != frame and len(examples) < EXAMPLES:
                 # what cannot be used is no reason to stop: it may never be reached
                 with suppress(VideoError, BoxError):
@@ -192,7 +199,7 @@ class _Walk:
                     examples.append((self.source.frame(other), box))
         box = self.seeds[object_id][frame]
         guessed = frame not in self.drawn[object_id]
-        return self.tracker.start(image, box, examples=examples, guessed=guessed)
+        return self.tracker.start(image, box, examples=examples, guessed=guessed, hidden=hidden)
 
 
 def _as_drawn(box_xyxy: FloatArray) -> Prediction:
@@ -224,9 +231,19 @@ def _tidy_memory() -> None:
 
 
 def _drawn(tracks: Tracks, object_id: int) -> dict[int, FloatArray]:
-    """A person's boxes of an object, by frame."""
+    """A person's boxes of an object where nothing hides it, by frame."""
     boxes_by_frame = {frame: tracks.get(object_id, frame) for frame in tracks.keyframes(object_id)}
-    return {frame: box.box_xyxy for frame, box in boxes_by_frame.items() if box is not None}
+    return {
+        frame: box.box_xyxy
+        for frame, box in boxes_by_frame.items()
+        if box is not None and not box.occluded
+    }
+
+
+def _hidden(tracks: Tracks, object_id: int) -> frozenset[int]:
+    """Frames on which something hides an object."""
+    known = ((frame, tracks.get(object_id, frame)) for frame in tracks.frames(object_id))
+    return frozenset(frame for frame, box in known if box is not None and box.occluded)
 
 
 def _frames(length: int, start: int, stop: int | None, *, reverse: bool) -> range:

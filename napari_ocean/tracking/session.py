@@ -61,7 +61,14 @@ class _Question(NamedTuple):
 class Session:
     """One target being followed through consecutive frames, in either direction."""
 
-    def __init__(self, tracker: Tracker, shown: Sequence[Shown], *, guessed: bool = False) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        shown: Sequence[Shown],
+        *,
+        guessed: bool = False,
+        hidden: bool = False,
+    ) -> None:
         frame_rgb, box_xyxy = shown[0]
         self._net = tracker.net
         self._search = tracker.search
@@ -71,7 +78,6 @@ class Session:
         self._size_wh = boxes.size(box_xyxy)
         self._fill = mean_color(frame_rgb)
         self._stretch_wh = np.ones(2)
-        self._trusted = self._center_xy, self._size_wh
         self._doubtful_frames = 0
         settings = self._settings
         area = self._size_wh.prod() / (frame_rgb.shape[0] * frame_rgb.shape[1])
@@ -81,6 +87,9 @@ class Session:
         self._holds = tracker.online is not None and tracker.online.fidelity == "default"
         self._online = tracker.online or _OFF
         self._learnt_frames = 0
+        if hidden and len(shown) > 1 and (tracker.online is None or self._holds):
+            guessed, shown = False, shown[1:]  # what covers the target is not its look
+            frame_rgb, box_xyxy = shown[0]
         with inference(self._net):
             self._looks = Looks(
                 self._look(frame_rgb, box_xyxy),
@@ -141,8 +150,8 @@ class Session:
         scale = question.scale
         best = siamese.select(cells, score, self._size_wh * scale, settings, learnt)
         state = self._judge(best.confidence)
-        if state is State.LOST and self._holds:
-            self._center_xy, self._size_wh = self._trusted
+        doubtful = state is State.LOST or best.confidence < settings.lost_score
+        if doubtful and self._holds:  # the box stays, and nothing is learnt
             return self._prediction(best.confidence, state)
 
         if settings.exact_crop_origin:
@@ -159,8 +168,6 @@ class Session:
         frame_wh = np.array(question.frame_rgb.shape[1::-1], dtype=np.float64)
         self._center_xy = np.clip(center, 0, frame_wh)
         self._size_wh = np.clip(size, np.minimum(settings.min_size_px, frame_wh), frame_wh)
-        if best.confidence >= settings.lost_score:
-            self._trusted = self._center_xy, self._size_wh
         # the memory's samples are of one size, that of the ordinary crop
         learns = not self._holds or (state is State.FOUND and search_px == self._search_px)
         if self._update is not None and learns:

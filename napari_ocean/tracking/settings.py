@@ -62,10 +62,11 @@ class SiameseSettings:
     found_score: float = 0.5
     """From this score on the state is *found* (ours: the released code has no states)."""
     lost_score: float = 0.25
-    """Under this score the state is *lost*, between the two *uncertain* (ours)."""
+    """Under this score the state is *lost*, between the two *uncertain* (ours). With the online
+    update the box stays where it is, and is *lost* after some such frames only."""
     patience: int = 4
     """With the online update: frames under ``lost_score`` until the target counts as lost; from
-    then on the box stays where it was before them until a score reaches ``found_score`` (ours)."""
+    then on the box stays until a score reaches ``found_score`` (ours)."""
     widening_steps: int = 4
     """Steps of eight cells by which the search crop grows while the target is lost (ours)."""
     learnt_weight: float = 0.4

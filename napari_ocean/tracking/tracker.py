@@ -147,6 +147,7 @@ class Tracker:
         *,
         examples: Sequence[tuple[NDArray[np.uint8], ArrayLike]] = (),
         guessed: bool = False,
+        hidden: bool = False,
     ) -> Session:
         """Begin to follow a target.
 
@@ -159,9 +160,13 @@ class Tracker:
         examples : sequence of (frame, box)
             The same target on other frames, as a person drew it, the most telling first: what
             the tracker is to know of its looks beforehand. The first :data:`EXAMPLES` are used,
-            and none of them by ``fidelity="official"`` or without the online update.
+            and none of them by ``fidelity="official"`` or, unless the target is hidden, without
+            the online update.
         guessed : bool
             The box was found, not drawn: it teaches the online update no sizes.
+        hidden : bool
+            Something hides the target on this frame: the box tells where it is and how large, the
+            examples alone what it looks like, if there are any (not by ``fidelity="official"``).
 
         Raises
         ------
@@ -174,7 +179,7 @@ class Tracker:
         for frame, _ in shown:
             check_frame(frame)
         given = [(frame, _inside(box, frame)) for frame, box in shown]
-        return Session(self, given, guessed=guessed)
+        return Session(self, given, guessed=guessed, hidden=hidden)
 
 
 def _inside(box_xyxy: ArrayLike, frame_rgb: NDArray[np.uint8]) -> FloatArray:

@@ -142,10 +142,11 @@ def _open(path: Path) -> InputContainer:
     """Open a file, or say why it is no film."""
     import av
 
+    name = str(path.absolute())  # FFmpeg takes what stands before a colon for a protocol
     try:
-        return av.open(str(path))
+        return av.open(name)
     except UnicodeDecodeError:  # a title in an old code page, which PyAV before 19 refuses
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(name, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise VideoError(
             f"{path.name} cannot be opened as a film: it is damaged, cut off or of another kind "

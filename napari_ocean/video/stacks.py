@@ -180,7 +180,10 @@ class ZarrStack(ArrayStack):
 
 
 class TiffStack(ArrayStack):
-    """The first series of a TIFF file, read page by page; a single page is one frame."""
+    """The first series of a TIFF file, read page by page; a single page is one frame.
+
+    Writers that append page by page leave as many series of one page: these are the frames.
+    """
 
     def __init__(self, path: Path, value_range: ValueRange | None) -> None:
         import tifffile
@@ -190,7 +193,11 @@ class TiffStack(ArrayStack):
         except tifffile.TiffFileError as error:
             raise VideoError(f"{path.name} is not a TIFF file: {error}.") from error
         try:
-            super().__init__(_TiffPages(self._tiff.series[0]), path.name, value_range)
+            series = self._tiff.series
+            kinds = {(of.shape, of.dtype, len(of.pages)) for of in series}
+            alone = len(series) > 1 and len(kinds) == 1 and len(series[0].pages) == 1
+            pages: Any = _TiffSingles(series) if alone else _TiffPages(series[0])
+            super().__init__(pages, path.name, value_range)
         except (ValueError, LookupError) as error:
             self._tiff.close()
             raise VideoError(f"{path.name} is a TIFF file that cannot be read: {error}.") from error
@@ -227,6 +234,18 @@ class _TiffPages:
         first = index * self._pages_per_frame
         pages = [self._pages[first + at].asarray() for at in range(self._pages_per_frame)]
         return np.stack(pages).reshape(self.shape[1:])
+
+
+class _TiffSingles:
+    """Series of one page each, all alike, as an array-like of shape (t, ...)."""
+
+    def __init__(self, series: Any) -> None:
+        self.shape: tuple[int, ...] = (len(series), *series[0].shape)
+        self.dtype = series[0].dtype
+        self._series = series
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        return np.asarray(self._series[index].asarray())
 
 
 class ImageFolder(_Stack):

@@ -57,6 +57,8 @@ def test_true_boxes_of_the_first_frame_only_give_results_and_no_scores(tmp_path,
     command = ["evaluate", str(data), "--out", str(out), "--no-curves", "--tracker", "static"]
     assert main(command) == 0
     assert "no true boxes to score them by" in capsys.readouterr().out
+    assert main(["evaluate", str(data), "--tracker", "static"]) == 1
+    assert "add --out to keep the results" in capsys.readouterr().err
     assert np.loadtxt(out / "results" / "static" / "a.txt", delimiter=",").shape == (3, 4)
 
 

@@ -153,6 +153,31 @@ def test_what_a_person_drew_elsewhere_is_known_from_the_start(tracker: Tracker) 
     assert boxes.iou(taught.box_xyxy, _box(204)) > 0.5
 
 
+def _behind_a_post(tracker: Tracker, **how: bool) -> float:
+    """Overlap after a beetle has come out from behind a post, where its box was drawn."""
+    post = np.random.default_rng(2).integers(0, 256, (60, 52, 3)).astype(np.uint8)
+    post = cv2.GaussianBlur(post, (0, 0), 2)
+    seen = _scene([(_beetle(0), 200, 200)])
+    covered = _scene([(_beetle(0), 240, 200), (post, 240, 200)])
+    session = tracker.start(covered, _box(240), examples=[(seen, _box(200))], **how)
+    for x in range(246, 306, 6):
+        found = session.step(_scene([(_beetle(0), x, 200), (post, 240, 200)]))
+    return float(boxes.iou(found.box_xyxy, _box(x)))
+
+
+@pytest.mark.parametrize("online", [None, OnlineSettings()])
+def test_what_hides_a_target_is_not_its_look(tracker: Tracker, online) -> None:
+    tracker = Tracker(tracker.net, tracker.settings, online, search=tracker.search)
+    assert _behind_a_post(tracker) < 0.1, "it stays with the post"
+    assert _behind_a_post(tracker, hidden=True) > 0.5
+
+
+def test_a_hidden_target_that_nothing_else_is_known_of_is_followed_as_it_is(tracker) -> None:
+    frame = _scene([(_beetle(0), 200, 200)])
+    plain, hidden = (tracker.start(frame, _box(200), hidden=on).step(frame) for on in (False, True))
+    np.testing.assert_array_equal(plain.box_xyxy, hidden.box_xyxy)
+
+
 def test_an_example_outside_its_frame_is_refused(tracker: Tracker) -> None:
     frame = _ground(1)
     with pytest.raises(BoxError, match="outside the frame"):

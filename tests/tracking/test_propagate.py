@@ -212,7 +212,7 @@ def test_another_annotation_may_teach(tracker: Tracker, monkeypatch) -> None:
     """Its boxes are looked at, but the run does not begin anew at them."""
     taught = []
 
-    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False):
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False, hidden=False):
         assert not guessed
         taught.append([box for _, box in examples])
         return Tracker.start(tracker, frame_rgb, box_xyxy)
@@ -254,7 +254,7 @@ def test_a_run_that_begins_at_a_found_box_says_so(tracker: Tracker, monkeypatch)
     tracks.put(1, 3, found)
     begun = []
 
-    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False):
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False, hidden=False):
         begun.append((len(examples), guessed))
         return Tracker.start(tracker, frame_rgb, box_xyxy)
 
@@ -272,7 +272,7 @@ def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkey
     tracks.put(1, 6, TrackBox(np.array([-90.0, -90.0, -10.0, -10.0])))
     taught = []
 
-    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False):
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False, hidden=False):
         assert not guessed
         taught.append([int(box[0]) for _, box in examples])
         for image, box in examples:
@@ -283,6 +283,30 @@ def test_all_boxes_that_a_person_drew_teach_the_tracker(tracker: Tracker, monkey
     monkeypatch.setattr(tracker, "start", start)
     list(propagate(FRAMES, tracks, tracker=tracker, start=2, stop=4))
     assert taught == [[int(CLIP.truth_xyxy[frame][0]) for frame in (1, 0, 5, 7)]]
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_a_box_marked_as_occluded_shows_no_looks(tracker: Tracker, monkeypatch, online) -> None:
+    """Where a run begins at one, the looks come from the drawn boxes that are not."""
+    if not online:
+        tracker = Tracker(tracker.net, tracker.settings, search=tracker.search)
+    tracks = drawn((1, 0), (1, 2), (1, 6))
+    tracks.put(1, 2, replace(tracks.get(1, 2), occluded=True))
+    begun = []
+
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False, hidden=False):
+        begun.append((int(box_xyxy[0]), [int(box[0]) for _, box in examples], hidden))
+        return Tracker.start(tracker, frame_rgb, box_xyxy)
+
+    monkeypatch.setattr(tracker, "start", start)
+    list(propagate(FRAMES, tracks, tracker=tracker, stop=8))
+    x = {frame: int(CLIP.truth_xyxy[frame][0]) for frame in (0, 2, 6)}
+    taught = {0: [x[6]], 6: [x[0]]} if online else {0: [], 6: []}
+    assert begun == [
+        (x[0], taught[0], False),
+        (x[2], [x[0], x[6]], True),
+        (x[6], taught[6], False),
+    ]
 
 
 def test_where_every_frame_is_drawn_nothing_is_tracked(tracker: Tracker, monkeypatch) -> None:

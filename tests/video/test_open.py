@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def test_wrong_files(tmp_path: Path, film: Path) -> None:
     }.items():
         with pytest.raises(VideoError, match=message):
             open_video(tmp_path / name)
+
+
+def test_a_name_with_a_colon_is_no_protocol(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(film, tmp_path / "12:30:05.mp4")
+    monkeypatch.chdir(tmp_path)
+    with open_video("12:30:05.mp4") as video, open_video(film) as same:
+        assert len(video) == len(same)
+        assert video.name == "12:30:05.mp4"
 
 
 @pytest.mark.parametrize("source", [None, 3, [1, 2], object()])

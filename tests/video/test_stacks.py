@@ -109,6 +109,27 @@ def test_tiff_stack_of_imagej_and_plain_pages(tmp_path: Path) -> None:
                 assert_frames_are(video, [expected.frame(at) for at in range(5)], [4, 1])
 
 
+@pytest.mark.parametrize("shape", [(5, 8, 9), (5, 8, 9, 3)])
+def test_pages_that_were_appended_are_frames(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    photometric = "rgb" if stack.ndim == 4 else "minisblack"
+    for page in stack:
+        tifffile.imwrite(tmp_path / "a.tif", page, photometric=photometric, append=True)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert len(file.series) == 5
+    with open_video(tmp_path / "a.tif") as video, open_video(stack) as same:
+        assert len(video) == 5
+        assert_frames_are(video, [same.frame(at) for at in range(5)], [4, 0, 2])
+
+
+def test_of_series_that_differ_the_first_is_the_stack(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(np.full((4, 8, 9), 7, np.uint8), photometric="minisblack")
+        writer.write(np.zeros((3, 3), np.uint8), photometric="minisblack")
+    with open_video(tmp_path / "a.tif") as video:
+        assert FrameArray(video).shape == (4, 8, 9, 3)
+
+
 def test_single_page_tiff_is_one_frame(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "one.tif", np.full((8, 9, 3), 5, np.uint8), photometric="rgb")
     with open_video(tmp_path / "one.tif") as video:
