@@ -24,6 +24,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 
+from napari_ocean import formats
 from napari_ocean.annotation.identity import Clip
 from napari_ocean.errors import FormatError, OceanError
 from napari_ocean.formats import json, replace_bytes, replace_text
@@ -164,6 +165,18 @@ def load(path: Path) -> Saved:
     token = about.get("token")
     of = _Files(token, len(patches), state) if clip and isinstance(token, str) else None
     return Saved(tracks, place, clip, of)
+
+
+def read(path: Path) -> Tracks:
+    """Read an annotation file of any kind; an autosave with what its journal adds.
+
+    Raises
+    ------
+    FormatError
+        As :func:`load` and :func:`napari_ocean.formats.read` do.
+    """
+    whole = path.name.endswith(SUFFIX) and _journal(path).exists()
+    return load(path).tracks if whole else formats.read(path)
 
 
 class Autosave:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from napari_ocean import formats
+from napari_ocean.annotation import sidecar
 from napari_ocean.errors import ConfigError
 
 
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = ShardSettings(every=args.every, side=args.side, context=args.context)
     _check_out(args.out, force=args.force)
-    tracks = joined([formats.read(path) for path in args.boxes])
+    tracks = joined([sidecar.read(path) for path in args.boxes])
     with open_video(args.clip) as source:
         # shards of one folder differ in name, so their videos do too
         name = f"{args.out.stem}/{Path(source.name).stem}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_ocean import boxes, formats
-from napari_ocean.annotation import edits
+from napari_ocean.annotation import edits, sidecar
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import TracksError
 from napari_ocean.tracks import Tracks
@@ -85,7 +85,7 @@ def drawn(args: argparse.Namespace, video: FrameSource) -> Tracks:
     if args.frame is not None or args.label:
         raise TracksError("--frame and --label go with --box; a file has its own.")
     tracks, left_out = edits.fitting(
-        formats.read(args.boxes), len(video), (video.height, video.width)
+        sidecar.read(args.boxes), len(video), (video.height, video.width)
     )
     if not any(tracks.keyframes(k) for k in tracks.object_ids):
         raise TracksError(f"No drawn box of {args.boxes} lies in this video; nothing to track.")

@@ -187,7 +187,7 @@ class Commands:
         session, frame = self._session, self._place.frame
         here = [flag for flag in session.review.queue() if flag.start <= frame < flag.stop]
         chosen = set(self._place.chosen)
-        return [flag for flag in here if flag.object_id in chosen] or here
+        return [flag for flag in here if flag.object_id in chosen] if chosen else here
 
     def _go_to_flag(self, *, reverse: bool) -> None:
         review = self._session.review

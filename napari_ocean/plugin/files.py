@@ -12,7 +12,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_ocean import formats
-from napari_ocean.annotation import edits
+from napari_ocean.annotation import edits, sidecar
 from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
@@ -97,6 +97,8 @@ def save(session: Session | None, path: Path) -> Told:
     """
     if session is None or not len(session.tracks):
         raise TracksError("There are no boxes to save yet; draw one and track it.")
+    if session.keeps(path):
+        raise TracksError(f"{path.name} is where your work is kept by itself; choose another name.")
     formats.write(path, session.tracks, clip_of(session.image))
     return Told(f"Saved {_counted(session.tracks, 'box', 'es')} to {path}.")
 
@@ -112,7 +114,7 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
         If the file cannot be read, or nothing in it fits the clip; nothing is changed.
     """
     n_frames, (height, width) = layers.n_frames(image), layers.frame_hw(image)
-    others = formats.read(path)
+    others = sidecar.read(path)
     part, left_out = edits.fitting(others, n_frames, (height, width))
     if not others.object_ids:
         raise TracksError(f"There are no boxes in {path.name}.")

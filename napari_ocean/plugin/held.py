@@ -57,6 +57,14 @@ class Held:
         if session.layer not in self._viewer.layers:
             self._viewer.add_layer(session.layer)
 
+    def take_over(self) -> list[Session]:
+        """Bring all sessions in step with their layers; return those where a person drew."""
+        drawn = [session for session in self if session.view.touched]
+        for session in self:
+            session.pull()
+            session.flush()
+        return drawn
+
     def forget(self, session: Session) -> None:
         """Let go of a session; its layer stays as it is."""
         del self._sessions[session.image]

@@ -45,9 +45,9 @@ class Naming:
         self.show_label()
 
     def show_label(self) -> None:
-        """Show the label of the selected box's object, or of new ones."""
+        """Show the label of the selected box's object, or of new ones; not over what is typed."""
         session, object_id = self._session(), self._labelled_object()
-        if session is not None:
+        if session is not None and not self._on.label.native.isModified():
             label = session.next_label if object_id is None else session.tracks.label(object_id)
             self._on.label.value = label
 
@@ -82,6 +82,7 @@ class Naming:
     def _on_label(self) -> None:
         session, label = self._session(), self._on.label.value.strip()
         object_id = self._labelled_object()
+        self._on.label.native.setModified(False)
         if session is None or not label:
             return
         if object_id is None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_ocean.errors import TracksError
-from napari_ocean.tracks import BoxChange, TrackBox, Tracks
+from napari_ocean.tracks import ABSENT, BoxChange, Cell, TrackBox, Tracks
 
 
 class Direction(StrEnum):
@@ -50,6 +50,13 @@ Key = tuple[int, int]
 """Object id and frame: what identifies a box."""
 
 
+def said(cell: Cell) -> Cell:
+    """What a person says of a frame: a keyframe, that the object is absent, or nothing."""
+    if isinstance(cell, TrackBox):
+        return cell if cell.is_keyframe else None
+    return ABSENT if cell is ABSENT else None
+
+
 class Pending:
     """Drawn boxes that wait for a run, for each of the two ways to walk."""
 
@@ -67,16 +74,21 @@ class Pending:
             waiting.discard(key)
 
     def take_note(self, change: BoxChange) -> bool:
-        """Have a keyframe wait that is new or was moved (True then), and none that is gone."""
+        """Have a keyframe wait that is new or was moved, and none that is gone.
+
+        Returns
+        -------
+        bool
+            Whether what a person says of the frame has changed.
+        """
         key = (change.object_id, change.frame)
-        before, after = (
-            of if isinstance(of, TrackBox) and of.is_keyframe else None
-            for of in (change.before, change.after)
-        )
-        if after is None:
+        before, after = said(change.before), said(change.after)
+        if not isinstance(after, TrackBox):
             self.remove(key)
-            return False
-        redrawn = before is None or not np.array_equal(before.box_xyxy, after.box_xyxy)
+            return before is not after
+        redrawn = not isinstance(before, TrackBox) or not np.array_equal(
+            before.box_xyxy, after.box_xyxy
+        )
         if redrawn:
             self.add(key)
         return redrawn

@@ -91,8 +91,17 @@ class Recovery:
             self.warned.emit(str(error))
             return
         session.changed.connect(self._withdraw)
-        if place.saved is not None and _holds(place.saved.tracks, session.tracks):
+        if place.saved is None:
+            return
+        if _holds(place.saved.tracks, session.tracks):
             session.resume()
+        elif place.saved.tracks.object_ids:
+            self._ask(session.image, place)
+
+    def forget(self, session: Session) -> None:
+        """Look again for what was saved of a clip whose boxes have left the viewer."""
+        _located.discard(session)
+        self._looked_at.discard(session.image)
 
     def resume(self) -> None:
         """Go on where the person was."""
@@ -133,4 +142,4 @@ def _holds(saved: Tracks, shown: Tracks) -> bool:
         known = saved.get(row.object_id, row.frame) if row.object_id in saved.object_ids else None
         if known is None or not np.allclose(known.box_xyxy, row.box.box_xyxy, atol=SAME_PX):
             return False
-    return len(shown) > 0
+    return len(shown) == len(saved) > 0

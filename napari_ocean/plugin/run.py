@@ -10,7 +10,7 @@ from uuid import uuid4
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_ocean.plugin.plan import Leg, shut_off
+from napari_ocean.plugin.plan import Leg, said, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
 from napari_ocean.tracks import BoxChange, State, TrackBox
@@ -138,8 +138,9 @@ class Run(QObject):
         self.session.in_run = False
 
     def _on_redrawn(self, change: BoxChange) -> None:
-        if isinstance(change.after, TrackBox):
-            self._control.correct(change.object_id, change.frame, change.after.box_xyxy)
+        now = said(change.after)
+        box = now.box_xyxy if isinstance(now, TrackBox) else now
+        self._control.correct(change.object_id, change.frame, box)
 
     def _on_errored(self, error: Exception) -> None:
         self.problem = f"Tracking broke off: {error}"  # napari itself shows where

@@ -75,13 +75,22 @@ class Saving:
         self._resumed = saved
         return saved
 
-    def append(self, changes: Sequence[Change], tracks: Tracks, where: dict[str, Any]) -> None:
-        """Keep some changes just made to `tracks`, and where the person is."""
+    def append(
+        self, changes: Sequence[Change], tracks: Tracks, where: dict[str, Any]
+    ) -> Path | None:
+        """Keep some changes just made to `tracks`, and where the person is.
+
+        Returns
+        -------
+        Path or None
+            Where earlier work lies now that had to make room.
+        """
         if not self.on or self.place is None or self._clip is None:
-            return
+            return None
+        aside = None
         with self._failing_aloud():
             if self._autosave is None:
-                self.decline()
+                aside = self.decline()
                 place, resumed = self.place.path, self._resumed
                 self._autosave = Autosave(
                     place, self._clip, tracks, where, resumed=resumed, changes=changes
@@ -90,6 +99,7 @@ class Saving:
             else:
                 self._autosave.append(changes)
                 self._autosave.note(where)
+        return aside
 
     def note(self, where: dict[str, Any]) -> None:
         """Keep where the person is, if anything is saved at all."""

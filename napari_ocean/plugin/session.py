@@ -31,12 +31,9 @@ review (``session.review``, cached)
     frame, reverse=False)``.
 view
     ``follow(dims)``: the layer goes with the frame that a viewer shows; ``unfollow()``.
-tracking
-    ``plan.plan(..., who=Who.WAITING|SELECTED|ALL|EMPTY, reach=Reach.RANGE|KEYFRAME)``,
-    ``plan.between(...)``; ``Run.pause()``, ``Run.resume()``, ``Run.paused``.
 autosave
     ``find_saved(user_folder) -> Place``, ``resume() -> place dict``, ``decline()``,
-    ``note(place)``, ``saving`` False switches it off.
+    ``keeps(path)``, ``note(place)``, ``saving`` False switches it off.
 """
 
 from __future__ import annotations
@@ -121,7 +118,7 @@ class Session(Editing):
     """The annotation changed in any way; ids of the objects concerned."""
 
     redrawn = Signal(BoxChange)
-    """A keyframe is new or was moved."""
+    """A keyframe is new, was moved or is none any more, or an absent mark came or went."""
 
     news = Signal()
     """There are sentences for the user (:meth:`take_news`)."""
@@ -255,10 +252,13 @@ class Session(Editing):
         if frame != self.view.frame:
             if self.view.touched:
                 self.pull()
+            selected = self.selected()
             self.view.frame = frame
             self._stale = True
             if not self.busy:
                 self._show()
+                if selected:  # where they have a box here: Delete takes what is seen
+                    self.select(selected)
 
     def follow(self, dims: Dims) -> None:
         """Go along with a viewer from now on."""
@@ -297,7 +297,8 @@ class Session(Editing):
                 if change.after is None and change.object_id == self.next_object:
                     self.choose_next(NEW_OBJECT)
         self.review.forget(ids)
-        self._safely(self._saving.append, changes, self.tracks, self.where())
+        if aside := self._safely(self._saving.append, changes, self.tracks, self.where()):
+            self.tell(f"Earlier work on this video is kept as {aside.name}; open it to go on.")
         self.changed.emit(ids)
 
     # -- drawing and tracking ----------------------------------------------------------------------
@@ -407,10 +408,14 @@ class Session(Editing):
     def find_saved(self, user_folder: Path) -> Place:
         """Find the clip's autosave (:func:`~.sidecar.locate`); changes are saved from then on.
 
-        ``place.saved`` is there to :meth:`resume` or to :meth:`decline`, ``place.problem`` to be
-        told. Without an answer, what was saved is set aside at the first change.
+        What was saved is set aside at the first change without :meth:`resume` or :meth:`decline`.
         """
         return self._saving.find(user_folder)
+
+    def keeps(self, path: Path) -> bool:
+        """Whether a file is the one that this annotation is autosaved in."""
+        place = self._saving.place
+        return place is not None and path.resolve() == place.path.resolve()
 
     def resume(self) -> dict[str, Any]:
         """Go on with the saved annotation instead of this one; return where the person was."""
@@ -435,9 +440,10 @@ class Session(Editing):
         """Keep where the person is; called now and then, so that a crash costs no place."""
         self._safely(self._saving.note, self.where())
 
-    def _safely(self, work: Callable[..., object], *args: Any) -> None:
+    def _safely(self, work: Callable[..., Path | None], *args: Any) -> Path | None:
         """Tell what goes wrong with the autosave: it must never cost the person's change."""
         try:
-            work(*args)
+            return work(*args)
         except FormatError as error:
             self.tell(str(error))
+            return None

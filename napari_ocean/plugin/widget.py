@@ -237,6 +237,7 @@ class OceanWidget(QWidget):
                 if self._runner.run is not None and self._runner.run.session is session:
                     self._runner.abandon()
                 self._held.forget(session)
+                self._recovery.forget(session)
 
     # -- where the person is -----------------------------------------------------------------------
 
@@ -289,9 +290,8 @@ class OceanWidget(QWidget):
 
     def take_over_edits(self) -> None:
         """Bring the models in step with what was drawn, moved or deleted."""
-        for session in self._held:
-            session.pull()
-            session.flush()
+        if self.session in self._held.take_over():
+            self._on_selection()  # a box that was drawn just now had no object yet
         self._show_objects()
         self._count()
 
@@ -347,8 +347,8 @@ class OceanWidget(QWidget):
         if name in ("undo", "redo") and self.running:
             self.tell("Stop the run first.")
             return
-        for of in self._held:
-            of.flush()  # what was drawn just now counts
+        if self.session in self._held.take_over():  # what was drawn just now counts
+            self._on_selection()
         try:
             (own[name] if name in own else getattr(self._commands, name))()
         except OceanError as error:

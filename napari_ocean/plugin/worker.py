@@ -6,14 +6,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from threading import Event
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from napari.qt.threading import thread_worker
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import OceanError
 from napari_ocean.plugin.plan import Key, Leg
-from napari_ocean.tracks import ObjectPrediction, State, Tracks
+from napari_ocean.tracks import Absent, ObjectPrediction, State, Tracks
 from napari_ocean.video import FrameSource
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ BATCH_S = 0.15
 HELD_S = 0.02
 """Seconds between two looks at whether a held run may go on."""
 
-Correction = tuple[int, int, FloatArray]
-"""Object, frame and corners of a box."""
+Correction = tuple[int, int, FloatArray | Literal[Absent.ABSENT] | None]
+"""Object, frame and what a person says of it now: a box, that it is absent, or nothing."""
 
 
 class Control:
@@ -37,9 +37,11 @@ class Control:
         self.hold = Event()
         self._corrections: list[Correction] = []
 
-    def correct(self, object_id: int, frame: int, box_xyxy: FloatArray) -> None:
-        """Have the run know of a box that a person has drawn meanwhile."""
-        self._corrections.append((object_id, frame, box_xyxy))
+    def correct(
+        self, object_id: int, frame: int, now: FloatArray | Literal[Absent.ABSENT] | None
+    ) -> None:
+        """Have the run know what a person has drawn, marked or taken back meanwhile."""
+        self._corrections.append((object_id, frame, now))
 
     def corrections(self) -> Callable[[], list[Correction]]:
         """What gives all corrections, each once; every pass over the frames has its own."""

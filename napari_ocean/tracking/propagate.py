@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,23 @@ from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import BoxError, TracksError, VideoError
 from napari_ocean.tracking.session import Session, step_together
 from napari_ocean.tracking.tracker import EXAMPLES, Tracker, load_tracker
-from napari_ocean.tracks import ObjectPrediction, Prediction, State, Tracks
+from napari_ocean.tracks import (
+    ABSENT,
+    Absent,
+    ObjectPrediction,
+    Prediction,
+    State,
+    Tracks,
+)
 from napari_ocean.video import FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
 
-Corrections = Callable[[], Iterable[tuple[int, int, FloatArray]]]
-"""Gives the boxes that a person has drawn since it was last asked: object, frame and corners."""
+Correction = tuple[int, int, FloatArray | Literal[Absent.ABSENT] | None]
+"""Object, frame and what a person says of it now: a box, that it is absent, or nothing."""
+
+Corrections = Callable[[], Iterable[Correction]]
+"""Gives what a person has drawn, marked or taken back since it was last asked."""
 
 _TIDY_EVERY = 500
 """Frames between two tidyings of memory, which take some milliseconds."""
@@ -70,9 +80,10 @@ def propagate(
         Whose drawn boxes show the tracker what the objects look like; default: `tracks`. Those of
         other frames than the first teach the online update only.
     corrections : callable, optional
-        Asked before each frame for boxes drawn meanwhile. An object begins anew at those that lie
-        ahead, and at that of the last frame walked, which is yielded once more; others are left
-        for another run, and so are those of objects that are not tracked.
+        Asked before each frame for what was drawn, marked as absent or taken back meanwhile. An
+        object begins anew at boxes that lie ahead, and at that of the last frame walked, which is
+        yielded once more, and ends at absent marks there; what concerns other frames is left for
+        another run, and so is that of objects that are not tracked.
 
     Yields
     ------
@@ -156,8 +167,12 @@ class _Walk:
             here = last is not None and frame == last[0]
             if object_id not in self.seeds or not (here or frame in ahead):
                 continue
+            if not isinstance(box_xyxy, np.ndarray):
+                self._take_back(object_id, frame, absent=box_xyxy is ABSENT, here=here)
+                continue
             with suppress(BoxError):  # the next run that begins there says what is wrong
                 boxes.check(box_xyxy, (self.source.height, self.source.width))
+                self.absent[object_id] -= {frame}
                 self.seeds[object_id][frame] = box_xyxy
                 if frame not in self.hidden[object_id]:
                     self.drawn[object_id][frame] = box_xyxy
@@ -166,6 +181,17 @@ class _Walk:
                     self.drawn_last[object_id] = last
                     anew[object_id] = _as_drawn(box_xyxy)
         return anew
+
+    def _take_back(self, object_id: int, frame: int, *, absent: bool, here: bool) -> None:
+        """Have no drawn box on a frame any longer; an object that is absent now ends there."""
+        self.seeds[object_id].pop(frame, None)
+        self.drawn[object_id].pop(frame, None)
+        self.absent[object_id] -= {frame}
+        if absent:
+            self.absent[object_id] |= {frame}
+            if here:
+                self.sessions.pop(object_id, None)
+                self.drawn_last.pop(object_id, None)
 
     def _on(self, frame: int, image: NDArray[np.uint8]) -> dict[int, Prediction]:
         """What is found on a frame, by object."""

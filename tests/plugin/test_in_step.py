@@ -1,0 +1,172 @@
+"""What a key, a run and the next window act on is what the person sees."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from napari.layers.shapes._shapes_key_bindings import delete_selected_shapes
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_ocean.annotation import sidecar
+from napari_ocean.plugin.widget import OceanWidget
+from napari_ocean.tracks import Source
+from tests.plugin.conftest import Desk, drag
+from tests.plugin.hands import box, track
+
+
+def _tracked(desk: Desk) -> Desk:
+    """Object 1, drawn on frame 0 and found on all others."""
+    desk.draw(0, box(20, 60))
+    track(desk.widget.session, 1, range(1, 20), x=20)
+    desk.qtbot.wait(60)
+    return desk
+
+
+def test_marks_go_to_the_box_that_was_drawn_last(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.go_to(5)
+    desk.widget.choose([1])
+    desk.press("draw")
+    drag(desk, (150.0, 200.0), (160.0, 210.0), (180.0, 240.0))
+    desk.widget.perform("start_here")  # at once, before anything was taken over
+    assert session.tracks.frames(1) == list(range(20))
+    assert [list(span) for span in session.tracks.absent_spans(2)] == [list(range(5))]
+    desk.qtbot.wait(100)
+    assert desk.widget.chosen == [2]
+
+
+def test_delete_takes_nothing_that_is_not_in_view(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.go_to(0)
+    desk.widget.choose([1])
+    desk.go_to(7)
+    desk.qtbot.wait(80)
+    delete_selected_shapes(session.layer)
+    desk.qtbot.wait(80)
+    assert set(range(20)) - set(session.tracks.frames(1)) == {7}
+
+
+def test_boxes_found_meanwhile_do_not_wipe_what_is_typed(desk: Desk) -> None:
+    desk.draw(0, box(20, 60))
+    session = desk.widget.session
+    desk.widget.choose([1])
+    field = desk.widget.controls.label.native
+    field.selectAll()
+    QTest.keyClicks(field, "lady")
+    track(session, 1, [1], x=20)
+    desk.qtbot.wait(80)
+    QTest.keyClicks(field, "bird")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    desk.qtbot.wait(80)
+    assert session.tracks.label(1) == "ladybird"
+
+
+def test_fine_marks_no_other_object_than_the_selected_one(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.draw(3, box(120, 100))
+    desk.go_to(7)
+    desk.widget.choose([2])
+    desk.widget.perform("fine")
+    assert not any(session.tracks.get(1, frame).fine for frame in range(20))
+
+
+def test_boxes_that_left_the_viewer_are_offered_again(desk: Desk, user_folder: Path) -> None:
+    _tracked(desk)
+    desk.viewer.layers.remove(desk.boxes)
+    desk.qtbot.wait(100)
+    desk.press("draw")
+    assert not desk.widget.controls.saved.isHidden()
+    desk.widget.controls.resume.click()
+    assert desk.widget.session.tracks.frames(1) == list(range(20))
+
+
+def test_earlier_work_that_makes_room_is_named(desk: Desk, user_folder: Path) -> None:
+    _tracked(desk)
+    desk.viewer.layers.remove(desk.boxes)
+    desk.qtbot.wait(100)
+    desk.draw(3, box(120, 100))
+    desk.qtbot.wait(80)
+    (aside,) = (path for path in user_folder.iterdir() if ".old-1.ocean.json" in path.name)
+    assert any(aside.name in warning for warning in desk.warnings)
+    desk.widget.load(aside)
+    assert sorted(len(desk.widget.session.tracks.frames(k)) for k in (1, 2)) == [1, 20]
+
+
+def test_a_box_deleted_while_the_window_was_closed_stays_deleted(desk: Desk) -> None:
+    layer = _tracked(desk).boxes
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.qtbot.wait(60)
+    desk.go_to(4)
+    (row,) = (row for row, of in enumerate(layer.data) if of[0, 0] == 4)
+    layer.selected_data = {row}
+    layer.remove_selected()
+    again = OceanWidget(desk.viewer)
+    desk.viewer.window.add_dock_widget(again)
+    desk.qtbot.wait(100)
+    assert 4 not in again.session.tracks.frames(1)
+
+
+def test_work_of_a_crash_that_was_set_aside_comes_back_whole(
+    desk: Desk, user_folder: Path, tmp_path: Path
+) -> None:
+    _tracked(desk)
+    shutil.copytree(user_folder, tmp_path / "killed")  # what a kill leaves: head and journal
+    (head,) = (tmp_path / "killed").glob("*.json")
+    assert head.with_suffix(".journal").exists()
+    assert len(sidecar.read(head)) == 20
+    aside = sidecar.set_aside(head)
+    desk.widget.session.delete_object(1)
+    desk.widget.load(aside)
+    assert desk.widget.session.tracks.frames(2) == list(range(20))
+
+
+def test_the_file_that_work_is_kept_in_is_not_saved_over(desk: Desk, user_folder: Path) -> None:
+    _tracked(desk)
+    (head,) = user_folder.glob("*.json")
+    before = head.read_bytes()
+    desk.widget.save(head)
+    assert any("choose another name" in error for error in desk.errors)
+    assert head.read_bytes() == before
+
+
+def _held(desk: Desk) -> Desk:
+    """A run that is paused after its first frames."""
+    desk.go_to(0)
+    desk.press("forward")
+    desk.press("pause")
+    run = desk.widget._runner.run
+    desk.qtbot.waitUntil(lambda: run.done > 0, timeout=60_000)
+    desk.qtbot.wait(200)
+    return desk
+
+
+def test_a_run_hears_of_a_box_that_is_taken_back(desk: Desk) -> None:
+    desk.draw(0)
+    session = desk.widget.session
+    wrong = np.array([5.0, 5, 35, 29])
+    session.draw(1, 15, wrong)
+    session.flush()
+    _held(desk).go_to(15)
+    desk.widget.choose([1])
+    desk.widget.perform("delete_box")
+    assert session.tracks.get(1, 15) is None
+    desk.press("pause")
+    desk.wait()
+    found = session.tracks.get(1, 15)
+    assert found.source is Source.TRACKED
+    assert np.abs(found.box_xyxy - desk.clip.truth_xyxy[15]).max() < 15
+
+
+def test_a_run_ends_where_the_object_is_marked_absent_meanwhile(desk: Desk) -> None:
+    desk.draw(0)
+    session = _held(desk).widget.session
+    last = max(session.tracks.frames(1))
+    desk.go_to(last + 1)
+    desk.widget.choose([1])
+    desk.widget.perform("absent")
+    desk.press("pause")
+    desk.wait()
+    assert session.tracks.frames(1) == list(range(last + 1))
