@@ -1,6 +1,8 @@
 """Benchmark text files (OTB, GOT-10k, LaSOT): line ``i`` is ``x,y,width,height`` on frame ``i``.
 
-One file holds one object and nothing but its boxes, top-left corner 0-based as stored. A frame
+One file holds one object and nothing but its boxes, up to its last one, top-left corner from 0, as
+trackers in Python read such files. The sets themselves count from 1 (MATLAB): of their own files
+take 1 off x and y, which ``evaluate --dataset`` does. A frame
 without a box, absent or not, is ``NaN,NaN,NaN,NaN``; four zeros, as some sets write, read as the
 same. Numbers may be separated by commas, spaces or tabs. What is read counts as drawn by a person.
 """

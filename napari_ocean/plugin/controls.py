@@ -128,7 +128,11 @@ class Controls(QWidget):
             "The object is not in this frame. Where it is marked so already: it is in view again "
             "from this frame to the end of the marked stretch.",
         )
-        self.occluded = _button("occluded", "Hidden", "Something hides the object here, or not.")
+        self.occluded = _button(
+            "occluded",
+            "Hidden",
+            "Something hides the object here, or not: a box of yours shows no looks then.",
+        )
         self.resume = QPushButton("Go on with them")
         self.resume.setObjectName("resume")
         self.decline = QPushButton("Start anew")
