@@ -65,22 +65,33 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
             session.tell(problem)
         elif made[row] not in MACHINE:
             box, time = found.boxes_xyxy[row], int(found.frames[row])
-            now.append(_place(session, box, time, frame, int(ids[row]), known))
+            placed = _place(session, box, time, frame, int(ids[row]), known)
+            now += [] if placed is None else [placed]
     return now
 
 
 def _place(
     session: Session, box: FloatArray, time: int, frame: int, wanted: int, known: list[Prompt]
-) -> Prompt:
-    """Draw one shape, unless it stands there already; without a `time`, on `frame`."""
+) -> Prompt | None:
+    """Draw one shape, unless it stands there already; without a `time`, on `frame`.
+
+    One that was moved after its object was deleted is a new object. That of a locked object is
+    left for later.
+    """
     old = _take_known(box, time, known)
     if old is not None and np.allclose(old.box_xyxy, box, atol=layers.SAME_PX):
         return old  # also where its box was corrected or deleted since
     if time == layers.NO_FRAME:
         time = frame
-    object_id = old.object_id if old is not None else _object_at(session, box, time)
+    if old is not None and old.object_id in session.tracks.object_ids:
+        object_id: int | None = old.object_id
+    else:
+        object_id = _object_at(session, box, time)
     if old is not None or object_id is None:
         object_id = session.object_for(wanted) if object_id is None else object_id
+        if session.tracks.info(object_id).locked:
+            session.tell(f"{session.name(object_id)} is locked; its shape was left as it is.")
+            return old
         session.draw(object_id, time, box)
     return Prompt(object_id, time, box)
 

@@ -434,6 +434,32 @@ def test_a_prompt_does_not_bring_back_a_deleted_box(session: Session) -> None:
     assert session.tracks.drawn_frames(1) == [0]
 
 
+def test_a_prompt_of_a_deleted_object_that_is_moved_is_a_new_one(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)), (0, box(60, 40)))
+    session.absorb(mine, 0)
+    session.delete_object(2)
+    session.absorb(mine, 0)
+    assert session.tracks.object_ids == [1]
+    mine.data = [mine.data[0], mine.data[1] + [0, 0, 3]]
+    session.absorb(mine, 0)
+    assert session.tracks.object_ids == [1, 3]
+    assert_allclose(session.tracks.get(3, 0).box_xyxy, box(63, 40), atol=1e-3)
+
+
+def test_a_moved_prompt_of_a_locked_object_waits_until_it_is_free(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)), (0, box(60, 40)))
+    session.absorb(mine, 0)
+    session.set_object(2, locked=True)
+    mine.data = [mine.data[0] + [0, 0, 2], mine.data[1] + [0, 0, 3]]
+    session.absorb(mine, 0)
+    assert any("is locked" in news for news in session.take_news())
+    assert_allclose(session.tracks.get(1, 0).box_xyxy, box(12), atol=1e-3)
+    assert_allclose(session.tracks.get(2, 0).box_xyxy, box(60, 40), atol=1e-3)
+    session.set_object(2, locked=False)
+    session.absorb(mine, 0)
+    assert_allclose(session.tracks.get(2, 0).box_xyxy, box(63, 40), atol=1e-3)
+
+
 def test_prompts_start_anew_when_all_boxes_were_deleted(session: Session) -> None:
     mine = own_layer(session.image, (0, box(10)))
     session.absorb(mine, 0)
