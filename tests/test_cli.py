@@ -221,6 +221,22 @@ def test_locked_objects_are_left_as_they_are(
     assert "All objects are locked" in capsys.readouterr().err
 
 
+def test_a_name_that_is_not_utf_8_is_no_reason_to_fail(clip: DemoClip, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", clip.frames[:3])
+    (tmp_path / "a.npy").rename(tmp_path / os.fsdecode(b"caf\xe9.npy"))
+    command = [sys.executable, "-m", "napari_ocean", "track", os.fsdecode(b"caf\xe9.npy")]
+    done = subprocess.run(
+        [*command, "--box", box_of(clip, 0)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / os.fsdecode(b"caf\xe9.boxes.csv")).is_file()
+    assert b"caf\\udce9.boxes.csv" in done.stdout
+
+
 def test_a_preview_through_a_link_leaves_the_link(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     (tmp_path / "a.mp4").symlink_to(tmp_path / "films" / "real.mp4")

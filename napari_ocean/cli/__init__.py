@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 from napari_ocean.errors import OceanError
 
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser(chosen).parse_args(argv)
     if chosen is None:
         return 0
+    if isinstance(sys.stdout, TextIOWrapper):  # a file's name may hold what it cannot print
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = import_module(COMMANDS[chosen][0]).run(args)
     except OceanError as error:

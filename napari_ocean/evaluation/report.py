@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -205,8 +206,16 @@ def read_peers(path: Path) -> Peers:
 
 
 def as_json(report: Report) -> str:
-    """Every number, for programs."""
-    return json.dumps(asdict(report), indent=1)
+    """Every number, for programs; null where there is none (JSON knows no NaN)."""
+    return json.dumps(_without_nan(asdict(report)), indent=1, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_markdown(report: Report, peers: Peers) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,14 @@ def test_json_has_every_number(report) -> None:
     assert read["trackers"][0]["scores"]["b"]["success_curve"][0] == 0.5
     assert read["trackers"][1]["identity"] == IDENTITIES["nano"]
     assert len(read["machines"]) == 1
+
+
+def test_json_has_null_where_there_is_no_number(report) -> None:
+    first, *others = report.trackers
+    start_up = replace(first.start_up, seconds=float("nan"))
+    text = as_json(replace(report, trackers=(replace(first, start_up=start_up), *others)))
+    assert "NaN" not in text
+    assert json.loads(text)["trackers"][0]["start_up"]["seconds"] is None
 
 
 def test_a_missing_result_is_said(tmp_path) -> None:
