@@ -191,7 +191,10 @@ class Editing(ABC):
     ) -> int:
         """Interpolate between keyframes and return the number of boxes made."""
         with self._on_each(object_ids, "Interpolate") as ids:
-            return sum(interpolate.fill(self.tracks, k, start, stop, curve) for k in ids)
+            made = {k: interpolate.fill(self.tracks, k, start, stop, curve) for k in ids}
+        for object_id in filter(made.get, made):
+            self.pending.filled(self.tracks, object_id, range(start, stop))
+        return sum(made.values())
 
     @contextmanager
     def _on_each(self, object_ids: Iterable[int], what: str) -> Iterator[list[int]]:

@@ -58,10 +58,14 @@ def said(cell: Cell) -> Cell:
 
 
 class Pending:
-    """Drawn boxes that wait for a run, for each of the two ways to walk."""
+    """Drawn boxes that wait for a run, for each of the two ways to walk.
+
+    One that was gone and comes back as it was, by undo or in another object, waits as it did.
+    """
 
     def __init__(self) -> None:
         self._keys: dict[bool, set[Key]] = {False: set(), True: set()}
+        self._waited: dict[tuple[int, bytes], list[bool]] = {}
 
     def add(self, *keys: Key) -> None:
         """Take note of boxes that a person has just drawn or changed."""
@@ -73,8 +77,14 @@ class Pending:
         for waiting in self._keys.values():
             waiting.discard(key)
 
-    def take_note(self, change: BoxChange) -> bool:
+    def take_note(self, change: BoxChange, tracks: Tracks) -> bool:
         """Have a keyframe wait that is new or was moved, and none that is gone.
+
+        Parameters
+        ----------
+        change : BoxChange
+        tracks : Tracks
+            As they are after it and all that came with it.
 
         Returns
         -------
@@ -83,15 +93,39 @@ class Pending:
         """
         key = (change.object_id, change.frame)
         before, after = said(change.before), said(change.after)
-        if not isinstance(after, TrackBox):
-            self.remove(key)
-            return before is not after
-        redrawn = not isinstance(before, TrackBox) or not np.array_equal(
-            before.box_xyxy, after.box_xyxy
-        )
-        if redrawn:
+        if isinstance(before, TrackBox) and isinstance(after, TrackBox):
+            moved = not np.array_equal(before.box_xyxy, after.box_xyxy)
+            if moved:
+                self.add(key)
+            return moved
+        if isinstance(before, TrackBox):
+            waited = [key in self._keys[reverse] for reverse in (False, True)]
+            self._waited[change.frame, before.box_xyxy.tobytes()] = waited
+        self.remove(key)
+        if isinstance(after, TrackBox):
             self.add(key)
-        return redrawn
+            if waited := self._waited.pop((change.frame, after.box_xyxy.tobytes()), []):
+                frames = tracks.frames(change.object_id)
+                for reverse in (False, True):
+                    beyond = frames[0] < change.frame if reverse else frames[-1] > change.frame
+                    if beyond and not waited[reverse]:
+                        self._keys[reverse].discard(key)
+        return before is not after
+
+    def filled(self, tracks: Tracks, object_id: int, frames: range) -> None:
+        """Take note that boxes were interpolated: the keyframes beside them wait no longer there.
+
+        Parameters
+        ----------
+        tracks : Tracks
+        object_id : int
+        frames : range
+            Where boxes were made.
+        """
+        for frame, after in pairwise(tracks.keyframes(object_id)):
+            if after - frame > 1 and frames.start < after and frame + 1 < frames.stop:
+                self._keys[False].discard((object_id, frame))
+                self._keys[True].discard((object_id, after))
 
     def passed(self, key: Key, frames: Sequence[int], *, reverse: bool) -> None:
         """Take note that a run has met a box.

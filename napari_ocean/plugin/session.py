@@ -285,11 +285,11 @@ class Session(Editing):
         """Have everybody know of an edit, a batch, an undo or a redo."""
         ids = {change.object_id for change in changes}
         self._stale = True
-        for change in changes:
+        for change in sorted(changes, key=lambda of: of.after is not None):  # what goes at first
             if isinstance(change, BoxChange):
                 key = (change.object_id, change.frame)
                 self._dirty.add(key)
-                if self.pending.take_note(change):
+                if self.pending.take_note(change, self.tracks):
                     self.redrawn.emit(change)
                 self.review.disagree_no_longer(key)
             else:

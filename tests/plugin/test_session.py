@@ -363,6 +363,55 @@ def test_drawn_boxes_wait_until_a_run_has_met_them(session: Session) -> None:
     assert pending(session) == ({}, {1: [4]})
 
 
+def _done(session: Session) -> None:
+    """Object 1, drawn on frame 4 and tracked both ways."""
+    draw(session, 4, box(10))
+    track(session, 1, (frame for frame in range(10) if frame != 4))
+    met = session.tracks.get(1, 4).box_xyxy
+    for reverse in (False, True):
+        session.record([found(1, 4, met)], reverse=reverse)
+    assert pending(session) == ({}, {})
+
+
+def test_what_an_undo_brings_back_waits_as_it_did(session: Session) -> None:
+    _done(session)
+    session.delete_object(1)
+    session.undo()
+    assert pending(session) == ({}, {})
+    draw(session, 7, box(60))
+    session.delete_object(2)
+    session.undo()
+    assert pending(session) == ({2: [7]}, {2: [7]})
+    session.remove([1], 4)
+    session.draw(1, 4, box(12))
+    assert pending(session)[0] == {1: [4], 2: [7]}, "another box is a new one"
+
+
+def test_boxes_that_change_hands_wait_as_they_did(session: Session) -> None:
+    _done(session)
+    new = session.split(1, 3)
+    assert pending(session) == ({}, {})
+    session.join(1, new)
+    assert pending(session) == ({}, {})
+
+
+def test_a_drawing_whose_run_was_undone_waits_again(session: Session) -> None:
+    draw(session, 4, box(10))
+    met = session.tracks.get(1, 4).box_xyxy
+    session.record([found(1, 4, met), found(1, 5, met)])
+    for _ in range(2):
+        session.undo()
+    session.redo()
+    assert pending(session) == ({1: [4]}, {1: [4]})
+
+
+def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session) -> None:
+    draw(session, 4, box(10))
+    session.draw(1, 12, box(40))
+    session.interpolate([1], 4, 13)
+    assert pending(session) == ({1: [12]}, {1: [4]})
+
+
 def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
     draw(session, 0, box(10), box(40))
     track(session, 1, range(10))
