@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import cv2
@@ -179,7 +180,7 @@ def write_shard(path: Path, images: Iterable[CutOut]) -> int:
     DataError
         If there is no cut-out, or the file cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{token_hex(8)}.part")
     try:
         lines = _write(part, images)
         if not lines:
