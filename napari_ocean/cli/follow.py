@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -18,6 +18,26 @@ from napari_ocean import formats
 from napari_ocean.tracks import ObjectPrediction, State, Tracks
 
 
+@contextmanager
+def _ending_as_by_ctrl_c() -> Iterator[None]:
+    """Make of requests to end what Ctrl-C is.
+
+    A closed terminal is ignored where it was (``nohup``), and other threads have no signals.
+    """
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        asked = []
+    usual = [number for number in asked if signal.getsignal(number) is signal.SIG_DFL]
+    for number in usual:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@_ending_as_by_ctrl_c()
 def follow(
     predictions: Iterable[Iterable[ObjectPrediction]],
     tracks: Tracks,
@@ -48,7 +68,6 @@ def follow(
     began = time.perf_counter()
     every_s = 0.1 if sys.stderr.isatty() else 10.0  # in a log file only a line now and then
     outcome = "Stopped; kept"
-    before = _stop_when_asked()
     try:
         with tqdm(total=total, desc="tracking", unit="box", mininterval=every_s) as bar:
             for prediction in chain.from_iterable(predictions):
@@ -59,23 +78,9 @@ def follow(
     finally:
         seconds = time.perf_counter() - began
         formats.write(out, tracks, clip)
-        for number, handler in before.items():
-            signal.signal(number, handler)
         kinds = ", ".join(f"{states[name]} {name}" for name in State)
         rate = states.total() / max(seconds, 1e-9)
         print(
             f"Tracked {states.total()} of {total} boxes in {seconds:.1f} s ({rate:.1f}/s): {kinds}."
         )
         print(f"{outcome} {len(tracks)} boxes in {out}")
-
-
-def _stop_when_asked() -> dict[int, Any]:
-    """Make of requests to end what Ctrl-C is; return what handled them before.
-
-    A closed terminal is ignored where it was (``nohup``), and other threads have no signals.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    usual = [number for number in asked if signal.getsignal(number) is signal.SIG_DFL]
-    return {number: signal.signal(number, signal.default_int_handler) for number in usual}

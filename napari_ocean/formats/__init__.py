@@ -13,6 +13,7 @@ import os
 import shutil
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryFile
 from typing import Protocol
 
 from napari_ocean.errors import FormatError
@@ -129,8 +130,8 @@ def check_writable(path: Path) -> None:
         if not target.parent.is_dir():
             raise FormatError(f"{path} cannot be written: there is no folder {path.parent}.")
         target.exists()  # refuses a name that is too long
-        with target.with_name(f".{token_hex(8)}.part").open("xb") as trial:
-            Path(trial.name).unlink()
+        with TemporaryFile(dir=target.parent):
+            pass
     except OSError as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
 

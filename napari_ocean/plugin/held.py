@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from napari.layers import Image, Shapes
@@ -57,12 +57,17 @@ class Held:
         if session.layer not in self._viewer.layers:
             self._viewer.add_layer(session.layer)
 
-    def take_over(self) -> list[Session]:
-        """Bring all sessions in step with their layers; return those where a person drew."""
+    def take_over(self, by: Callable[[Session], None]) -> list[Session]:
+        """Bring all sessions in step with their layers; return those where a person drew.
+
+        Parameters
+        ----------
+        by : callable
+            ``Session.pull``, or ``Session.flush``, which reads no layer that was left alone.
+        """
         drawn = [session for session in self if session.view.touched]
         for session in self:
-            session.pull()
-            session.flush()
+            by(session)
         return drawn
 
     def forget(self, session: Session) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_ocean.errors import TracksError
-from napari_ocean.tracks import ABSENT, BoxChange, Cell, TrackBox, Tracks
+from napari_ocean.tracks import BoxChange, Cell, TrackBox, Tracks
 
 
 class Direction(StrEnum):
@@ -52,9 +52,7 @@ Key = tuple[int, int]
 
 def said(cell: Cell) -> Cell:
     """What a person says of a frame: a keyframe, that the object is absent, or nothing."""
-    if isinstance(cell, TrackBox):
-        return cell if cell.is_keyframe else None
-    return ABSENT if cell is ABSENT else None
+    return None if isinstance(cell, TrackBox) and not cell.is_keyframe else cell
 
 
 class Pending:

@@ -66,7 +66,8 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
         elif made[row] not in MACHINE:
             box, time = found.boxes_xyxy[row], int(found.frames[row])
             placed = _place(session, box, time, frame, int(ids[row]), known)
-            now += [] if placed is None else [placed]
+            if placed is not None:
+                now.append(placed)
     return now
 
 

@@ -290,7 +290,7 @@ class OceanWidget(QWidget):
 
     def take_over_edits(self) -> None:
         """Bring the models in step with what was drawn, moved or deleted."""
-        if self.session in self._held.take_over():
+        if self.session in self._held.take_over(Session.pull):
             self._on_selection()  # a box that was drawn just now had no object yet
         self._show_objects()
         self._count()
@@ -347,7 +347,7 @@ class OceanWidget(QWidget):
         if name in ("undo", "redo") and self.running:
             self.tell("Stop the run first.")
             return
-        if self.session in self._held.take_over():  # what was drawn just now counts
+        if self.session in self._held.take_over(Session.flush):  # what was drawn just now counts
             self._on_selection()
         try:
             (own[name] if name in own else getattr(self._commands, name))()

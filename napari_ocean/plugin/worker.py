@@ -6,27 +6,25 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from threading import Event
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari.qt.threading import thread_worker
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import OceanError
 from napari_ocean.plugin.plan import Key, Leg
-from napari_ocean.tracks import Absent, ObjectPrediction, State, Tracks
+from napari_ocean.tracks import ObjectPrediction, State, Tracks
 from napari_ocean.video import FrameSource
 
 if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
+    from napari_ocean.tracking.propagate import Correction
 
 BATCH_S = 0.15
 """Seconds of work per batch: often enough to look live, and drawing one takes a third of it."""
 
 HELD_S = 0.02
 """Seconds between two looks at whether a held run may go on."""
-
-Correction = tuple[int, int, FloatArray | Literal[Absent.ABSENT] | None]
-"""Object, frame and what a person says of it now: a box, that it is absent, or nothing."""
 
 
 class Control:
@@ -37,11 +35,9 @@ class Control:
         self.hold = Event()
         self._corrections: list[Correction] = []
 
-    def correct(
-        self, object_id: int, frame: int, now: FloatArray | Literal[Absent.ABSENT] | None
-    ) -> None:
+    def correct(self, *correction: *Correction) -> None:
         """Have the run know what a person has drawn, marked or taken back meanwhile."""
-        self._corrections.append((object_id, frame, now))
+        self._corrections.append(correction)
 
     def corrections(self) -> Callable[[], list[Correction]]:
         """What gives all corrections, each once; every pass over the frames has its own."""
