@@ -18,7 +18,15 @@ from napari_ocean.network.ocean import (
     lower_precision,
     stack,
 )
-from napari_ocean.network.presets import LITE, OCEAN, PRESETS, SEARCH_PX, TEMPLATE_PX, Preset
+from napari_ocean.network.presets import (
+    LITE,
+    OCEAN,
+    PRESETS,
+    SEARCH_PX,
+    TEMPLATE_PX,
+    Preset,
+    resized,
+)
 from napari_ocean.network.search import Answer, Search, ordinary
 
 __all__ = [
@@ -45,6 +53,7 @@ __all__ = [
     "openvino_version",
     "ordinary",
     "read_checkpoint",
+    "resized",
     "save_network",
     "stack",
 ]

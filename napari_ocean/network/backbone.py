@@ -159,13 +159,17 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 up to block 10, two depths brought together at stride 8.
+    """The first blocks of EfficientNet-Lite0, two depths brought together at stride 8.
 
     Batch norm does not appear: its statistics stay those of ImageNet, so it is folded into the
     convolutions when the ImageNet weights are imported. Takes BGR 0..255.
+
+    Parameters
+    ----------
+    used : int
+        How many blocks: more than :attr:`blocks_stride8`, 11 at most.
     """
 
-    channels = 152
     # (repeats, out channels, kernel, stride, expansion) of each stage
     stages = (
         (1, 16, 3, 1, 1),
@@ -176,10 +180,10 @@ class EfficientNetLite0(nn.Module):
     )
     blocks_stride8 = 5
 
-    def __init__(self) -> None:
+    def __init__(self, used: int = 11) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 32, 3, 2, 1)
-        blocks: list[nn.Module] = []
+        blocks: list[InvertedResidual] = []
         channels = 32
         for repeats, out_channels, kernel_px, stride, expansion in self.stages:
             for i in range(repeats):
@@ -193,7 +197,9 @@ class EfficientNetLite0(nn.Module):
                     )
                 )
                 channels = out_channels
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.ModuleList(blocks[:used])
+        depths = (blocks[self.blocks_stride8 - 1], blocks[used - 1])
+        self.channels = sum(block.project.out_channels for block in depths)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features ``(N, 152, 31, 31)`` for a 255 px crop: 40 at stride 8, 112 from stride 16.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from napari_ocean.errors import WeightsError
 from napari_ocean.network.ocean import OceanNet
-from napari_ocean.network.presets import OCEAN, PRESETS, Preset
+from napari_ocean.network.presets import OCEAN, Preset, resized, sizes
 
 FORMAT = "napari-ocean"
 """Mark of our own files, in the safetensors metadata under ``format``."""
@@ -183,7 +183,8 @@ def save_network(net: OceanNet, path: str | Path, metadata: Mapping[str, Any]) -
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise WeightsError("The network holds values that do not fit float16; it was not saved.")
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
-    save_file(state, path, {**texts, "format": FORMAT, "preset": net.preset.name})
+    size = json.dumps(sizes(net.preset))
+    save_file(state, path, {**texts, "format": FORMAT, "preset": net.preset.name, "size": size})
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
@@ -195,13 +196,14 @@ def _read_safetensors(path: Path) -> Checkpoint:
         raise WeightsError(f"{path} is a damaged safetensors file: {error}.") from error
     if metadata.get("format") != FORMAT:
         return _from_official(path, state)
-    name = metadata.get("preset", "")
-    if name not in PRESETS:
+    try:
+        preset = resized(metadata.get("preset", ""), json.loads(metadata.get("size", "{}")))
+    except (ValueError, AttributeError) as error:  # ConfigError is one
         raise WeightsError(
-            f"{path} is for a preset {name!r} that this version does not know; update napari-ocean."
-        )
+            f"{path} is for a network that this version does not know; update napari-ocean. {error}"
+        ) from error
     network = {key: _float32(value) for key, value in state.items()}
-    return Checkpoint(PRESETS[name], network, metadata=metadata)
+    return Checkpoint(preset, network, metadata=metadata)
 
 
 def _read_torch(path: Path) -> Checkpoint:

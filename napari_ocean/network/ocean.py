@@ -76,7 +76,7 @@ class OceanNet(nn.Module):
         if preset.backbone == "resnet50":
             self.backbone = ResNet50(online=online)
         else:
-            self.backbone = EfficientNetLite0()
+            self.backbone = EfficientNetLite0(preset.blocks)
         self.neck = nn.Sequential(
             nn.Conv2d(self.backbone.channels, channels, 1, bias=False), nn.BatchNorm2d(channels)
         )

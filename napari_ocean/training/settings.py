@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from napari_ocean.errors import ConfigError
-from napari_ocean.network import PRESETS
+from napari_ocean.network import resized
 from napari_ocean.training.pairs import PairSettings
 
 
@@ -16,7 +16,9 @@ class TrainSettings:
     """One training run; the released recipe's values are given where ours differ."""
 
     preset: str = "lite"
-    """Size of the network."""
+    """The network."""
+    size: dict[str, int] = field(default_factory=dict)
+    """What differs from the preset's size: ``channels``, ``tower_depth``, ``blocks``."""
     seed: int = 0
     """Seed of everything drawn."""
     steps: int = 3000
@@ -56,8 +58,7 @@ class TrainSettings:
     """What the pairs are made of."""
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"There is no preset {self.preset!r}; known: {', '.join(PRESETS)}.")
+        resized(self.preset, self.size)
         for name in ("steps", "batch", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")

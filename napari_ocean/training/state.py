@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_ocean.errors import ConfigError
-from napari_ocean.network import PRESETS, TEMPLATE_PX, OceanNet
+from napari_ocean.network import TEMPLATE_PX, OceanNet, resized
 from napari_ocean.training.settings import TrainSettings
 
 
@@ -29,7 +29,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self.provenance: dict[str, Any] = {}
-        self.net = OceanNet(PRESETS[settings.preset])
+        self.net = OceanNet(resized(settings.preset, settings.size))
         # boxes begin at the size of an average target, not at e px
         nn.init.constant_(self.net.box_head.bias, math.log(TEMPLATE_PX / 4))
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs

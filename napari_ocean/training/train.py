@@ -45,11 +45,21 @@ from napari_ocean.training.unseen import Unseen
 _log = logging.getLogger(__name__)
 
 
-def _same_network(weights: Path, net: OceanNet) -> OceanNet:
+def _start_from(weights: Path, net: OceanNet) -> None:
+    """Take over earlier weights; of a network in another size, as much of its backbone as fits."""
     earlier = load_network(weights)
-    if earlier.preset != net.preset or (earlier.aware_head is None) != (net.aware_head is None):
+    same_head = (earlier.aware_head is None) == (net.aware_head is None)
+    if earlier.preset.name != net.preset.name or not same_head:
         raise WeightsError(f"{weights} is for another network than {net.preset.name}.")
-    return earlier
+    if earlier.preset == net.preset:
+        net.load_state_dict(earlier.state_dict())
+        return
+    _log.info("%s is of another size: its backbone alone is taken over", weights)
+    blocks = earlier.backbone.state_dict()
+    wanted = net.backbone.state_dict()
+    if missing := wanted.keys() - blocks.keys():
+        raise WeightsError(f"{weights} has too few blocks: {min(missing)} is missing.")
+    net.backbone.load_state_dict({key: blocks[key] for key in wanted})
 
 
 class _Frozen:
@@ -149,7 +159,7 @@ def train(
             if init is None:
                 load_backbone(training.net.backbone, backbone)
             else:
-                training.net.load_state_dict(_same_network(init, training.net).state_dict())
+                _start_from(init, training.net)
             training.average.load_state_dict(training.net.state_dict())
         training.provenance = _provenance(data, init)
         images, unseen = read_images(data).without_videos(settings.unseen_videos)

@@ -17,9 +17,9 @@ from napari_ocean.evaluation import provenance
 NAMES = ("stages", "scale", "startup", "peers", "memory")
 """Run when none is named."""
 
-BY_NAME = ("gpu", "annotation", "layer", "gui")
-"""Run by name only: they need a GPU, or are about the window, of which the last two need a display
-(``xvfb-run -a``)."""
+BY_NAME = ("sizes", "gpu", "annotation", "layer", "gui")
+"""Run by name only: they are about networks that do not ship, need a GPU, or are about the window,
+of which the last two need a display (``xvfb-run -a``)."""
 
 
 def main() -> int:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_ocean.errors import WeightsError
-from napari_ocean.network import LITE, OceanNet, load_network, read_checkpoint, save_network
+from napari_ocean.network import (
+    LITE,
+    OceanNet,
+    load_network,
+    read_checkpoint,
+    resized,
+    save_network,
+)
+from napari_ocean.tracking import find_weights, load_tracker
 from tests.network.golden import KEYS, fill, official_state
 
 
@@ -87,11 +96,37 @@ def test_ours_round_trips_in_half_precision(tmp_path: Path) -> None:
     net = OceanNet(LITE).eval()
     save_network(net, tmp_path / "lite.safetensors", {"recipe": {"steps": 3}, "date": "today"})
     again = load_network(tmp_path / "lite.safetensors")
-    assert again.preset is LITE
+    assert again.preset == LITE
     for key, value in net.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value, rtol=1e-3, atol=1e-6)
     metadata = read_checkpoint(tmp_path / "lite.safetensors").metadata
     assert metadata["recipe"] == '{"steps": 3}'
+
+
+def test_a_network_of_another_size_round_trips_and_tracks(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    small = resized("lite", {"channels": 32, "tower_depth": 1, "blocks": 8})
+    net = OceanNet(small).eval()
+    shipped = load_network(find_weights("lite")).backbone.state_dict()
+    net.backbone.load_state_dict({key: shipped[key] for key in net.backbone.state_dict()})
+    save_network(net, tmp_path / "small.safetensors", {})
+    again = load_network(tmp_path / "small.safetensors")
+    assert again.preset == small
+    assert len(again.regular_head.tower) == 4
+    assert again.backbone.channels == 40 + 80
+    frame = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    session = load_tracker(tmp_path / "small.safetensors").start(frame, (20, 10, 60, 50))
+    assert np.isfinite(session.step(frame).box_xyxy).all()
+
+
+@pytest.mark.parametrize(
+    "size", ['{"channels": 7}', '{"width": 8}', '{"channels": "96"}', "[1]", "96", "{"]
+)
+def test_a_size_that_cannot_be_built_is_refused(tmp_path: Path, size: str) -> None:
+    metadata = {"format": "napari-ocean", "preset": "lite", "size": size}
+    save_file({"neck.1.weight": torch.ones(96)}, tmp_path / "odd.safetensors", metadata)
+    with pytest.raises(WeightsError, match="does not know; update"):
+        read_checkpoint(tmp_path / "odd.safetensors")
 
 
 def test_weights_that_overflow_half_precision_are_not_saved(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from napari_ocean.network import (
     TemplateState,
     fold_batch_norm,
     load_network,
+    resized,
 )
 from napari_ocean.network.combination import depthwise_correlation
 from napari_ocean.network.grid import cell_centers, decode, distances, score_size, search_px_of
@@ -55,7 +56,11 @@ def test_online_features_equal_the_reference(tmp_path) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("preset", [LITE, OCEAN], ids=lambda preset: preset.name)
+@pytest.mark.parametrize(
+    "preset",
+    [LITE, OCEAN, resized("lite", {"blocks": 8}), resized("lite", {"blocks": 6, "channels": 8})],
+    ids=lambda preset: f"{preset.name}-{preset.blocks}",
+)
 @pytest.mark.parametrize("search_px", SEARCH_PX)
 def test_maps_have_the_grid_of_the_search_crop(preset, search_px: int) -> None:
     net = OceanNet(preset).eval()

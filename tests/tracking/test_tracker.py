@@ -104,7 +104,7 @@ def test_a_preset_without_weights_says_what_to_put_where(monkeypatch, tmp_path) 
 def test_a_path_is_taken_as_it_is(tmp_path) -> None:
     torch.manual_seed(0)
     save_network(OceanNet(LITE), tmp_path / "mine.safetensors", {})
-    assert load_tracker(tmp_path / "mine.safetensors").net.preset is LITE
+    assert load_tracker(tmp_path / "mine.safetensors").net.preset == LITE
     with pytest.raises(WeightsError, match=r"nowhere\.pth"):
         load_tracker(tmp_path / "nowhere.pth")
 

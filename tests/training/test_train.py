@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from napari_ocean.errors import ConfigError, WeightsError
-from napari_ocean.network import OCEAN, OceanNet, load_network, read_checkpoint, save_network
+from napari_ocean.network import (
+    OCEAN,
+    OceanNet,
+    load_network,
+    read_checkpoint,
+    resized,
+    save_network,
+)
 from napari_ocean.training.imagenet import convert_resnet50, load_backbone
 from napari_ocean.training.settings import TrainSettings
 from napari_ocean.training.state import Training
@@ -85,6 +92,23 @@ def test_a_second_round_starts_from_trained_weights(shards, lite0_file, tmp_path
         train(TINY, shards, tmp_path / "third", init=ocean, workers=0)
 
 
+def test_another_size_starts_from_the_backbone_of_a_trained_network(
+    shards, lite0_file, tmp_path
+) -> None:
+    first = train(TINY, shards, tmp_path / "first", backbone=lite0_file, workers=0)
+    small = replace(TINY, steps=1, size={"channels": 32, "tower_depth": 1, "blocks": 8})
+    second = train(small, shards, tmp_path / "second", init=first, workers=0)
+    former, found = read_checkpoint(first), read_checkpoint(second)
+    assert found.preset == resized("lite", small.size)
+    assert found.network["neck.0.weight"].shape == (32, 120, 1, 1)
+    blocks = {key for key in found.network if key.startswith("backbone.blocks.")}
+    assert {key.split(".")[2] for key in blocks} == set("01234567")
+    for key in blocks:
+        torch.testing.assert_close(found.network[key], former.network[key], rtol=0, atol=0)
+    with pytest.raises(WeightsError, match="too few blocks"):
+        train(TINY, shards, tmp_path / "third", init=second, workers=0)
+
+
 def test_it_learns_the_drawn_objects(shards, lite0_file, tmp_path) -> None:
     settings = replace(TINY, steps=20, batch=6, log_every=5, learning_rate=3e-3)
     train(settings, shards, tmp_path, backbone=lite0_file, workers=0)
@@ -106,6 +130,14 @@ def test_the_backbone_stays_frozen(shards, lite0_file, tmp_path) -> None:
 def test_settings_that_cannot_work_are_refused(shards, lite0_file, tmp_path) -> None:
     with pytest.raises(ConfigError, match="no preset 'huge'"):
         TrainSettings(preset="huge")
+    with pytest.raises(ConfigError, match="no size 'width'; known: channels, tower_depth, blocks"):
+        TrainSettings(size={"width": 96})
+    with pytest.raises(ConfigError, match="ocean has no size 'blocks'"):
+        TrainSettings(preset="ocean", size={"blocks": 8})
+    with pytest.raises(ConfigError, match="channels is 70; it must be 8 to 1024 in steps of 8"):
+        TrainSettings(size={"channels": 70})
+    with pytest.raises(ConfigError, match="tower_depth is True"):
+        TrainSettings(size={"tower_depth": True})
     with pytest.raises(ConfigError, match="batch is 0"):
         TrainSettings(batch=0)
     train(replace(TINY, steps=1), shards, tmp_path, backbone=lite0_file, workers=0)
