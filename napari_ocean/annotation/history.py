@@ -69,6 +69,16 @@ class History:
         """Labels of the steps that can be redone, the next one first."""
         return [step.label for step in reversed(self._undone)]
 
+    @property
+    def undo_key(self) -> Hashable:
+        """Key of the step that can be undone next, None without one."""
+        return self._done[-1].key if self._done else None
+
+    @property
+    def redo_key(self) -> Hashable:
+        """Key of the step that can be redone next, None without one."""
+        return self._undone[-1].key if self._undone else None
+
     @contextmanager
     def step(self, label: str, key: Hashable = None) -> Iterator[None]:
         """Make one step of all changes inside; a step within a step belongs to the outer one.

@@ -48,11 +48,17 @@ class Editing(ABC):
 
     def undo(self) -> str | None:
         """Take the newest step back and return its label; None if there is none."""
-        return self._travel(self.history.undo)
+        label = self._travel(self.history.undo)
+        if label is not None:
+            self.pending.run_undone(self.history.redo_key, self.tracks)
+        return label
 
     def redo(self) -> str | None:
         """Make the step undone last again and return its label; None if there is none."""
-        return self._travel(self.history.redo)
+        label = self._travel(self.history.redo)
+        if label is not None:
+            self.pending.run_redone(self.history.undo_key)
+        return label
 
     def _travel(self, move: Callable[[], str | None]) -> str | None:
         if self.view.busy:

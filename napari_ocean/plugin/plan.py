@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -64,6 +64,7 @@ class Pending:
     def __init__(self) -> None:
         self._keys: dict[bool, set[Key]] = {False: set(), True: set()}
         self._waited: dict[tuple[int, bytes], list[bool]] = {}
+        self._met: dict[Hashable, list[tuple[Key, bool]]] = defaultdict(list)
 
     def add(self, *keys: Key) -> None:
         """Take note of boxes that a person has just drawn or changed."""
@@ -125,7 +126,9 @@ class Pending:
                 self._keys[False].discard((object_id, frame))
                 self._keys[True].discard((object_id, after))
 
-    def passed(self, key: Key, frames: Sequence[int], *, reverse: bool) -> None:
+    def passed(
+        self, key: Key, frames: Sequence[int], *, reverse: bool, run: Hashable = None
+    ) -> None:
         """Take note that a run has met a box.
 
         It waits no longer on the way of that run, and on the other way only if nothing lies there
@@ -138,10 +141,26 @@ class Pending:
             All frames on which the object has a box, ascending.
         reverse : bool
             Whether the run walked downwards.
+        run : hashable, optional
+            The key of its step, by which it may be undone.
         """
-        self._keys[reverse].discard(key)
-        if frames[-1] > key[1] if reverse else frames[0] < key[1]:
-            self._keys[not reverse].discard(key)
+        beyond = frames[-1] > key[1] if reverse else frames[0] < key[1]
+        for way in (reverse, not reverse) if beyond else (reverse,):
+            if key in self._keys[way]:
+                self._keys[way].discard(key)
+                self._met[run].append((key, way))
+
+    def run_undone(self, run: Hashable, tracks: Tracks) -> None:
+        """Have the boxes wait again that a run had met, as far as they are still there."""
+        for key, way in self._met.get(run, ()):
+            box = tracks.get(*key)
+            if box is not None and box.is_keyframe:
+                self._keys[way].add(key)
+
+    def run_redone(self, run: Hashable) -> None:
+        """Have the boxes wait no longer that a run had met."""
+        for key, way in self._met.get(run, ()):
+            self._keys[way].discard(key)
 
     def frames(self, *, reverse: bool) -> dict[int, list[int]]:
         """Frames of the waiting boxes, by object."""

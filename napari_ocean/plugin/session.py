@@ -365,7 +365,8 @@ class Session(Editing):
         if self.view.touched:
             self.pull()
         alive = set(self.object_ids)
-        with self.history.step(label, run or uuid4().hex):
+        run = run or uuid4().hex
+        with self.history.step(label, run):
             for prediction in predictions:
                 if prediction.object_id not in alive or self.tracks.merge(prediction):
                     continue
@@ -373,7 +374,7 @@ class Session(Editing):
                 mine = self.tracks.get(*key)
                 if mine is not None and np.array_equal(mine.box_xyxy, prediction.box_xyxy):
                     frames = self.tracks.frames(prediction.object_id)
-                    self.pending.passed(key, frames, reverse=reverse)
+                    self.pending.passed(key, frames, reverse=reverse, run=run)
         if agreement:
             self.review.agree({key: iou for key, iou in agreement.items() if key[0] in alive})
 

@@ -220,7 +220,9 @@ class Session:
 
     def _prediction(self, confidence: float, state: State) -> Prediction:
         box = boxes.from_center(self._center_xy, self._size_wh)
-        return Prediction(box_xyxy=box, score=confidence, state=state)
+        offset = 0.0 if self._update is None else self._settings.confidence_offset
+        score = float(siamese.calibrate(np.array(confidence), 1.0, offset))
+        return Prediction(box_xyxy=box, score=score, state=state)
 
     def _study(self, tracker: Tracker, shown: Sequence[Shown], *, guessed: bool) -> None:
         """Learn from the drawn boxes what the target looks like, and how far it reaches.

@@ -59,10 +59,13 @@ class SiameseSettings:
     """Factor on the score's logit, which makes a probability of it (ours; Platt, 1999)."""
     score_offset: float = 0.0
     """Added to the score's logit (ours)."""
+    confidence_offset: float = 0.0
+    """With the online update, added to the logit of the two scores' common confidence, which makes
+    a chance of what is reported; states are judged without it (ours)."""
     found_score: float = 0.5
-    """From this score on the state is *found* (ours: the released code has no states)."""
+    """From this confidence on the state is *found* (ours: the released code has no states)."""
     lost_score: float = 0.25
-    """Under this score the state is *lost*, between the two *uncertain* (ours). With the online
+    """Under this confidence the state is *lost*, between them *uncertain* (ours). With the online
     update the box stays where it is, and is *lost* after some such frames only."""
     patience: int = 4
     """With the online update: frames under ``lost_score`` until the target counts as lost; from
@@ -98,7 +101,7 @@ class SiameseSettings:
         for name, bound in least.items():
             if not getattr(self, name) >= bound:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {bound}.")
-        free = ("size_gain", "size_bias", "score_gain", "score_offset")
+        free = ("size_gain", "size_bias", "score_gain", "score_offset", "confidence_offset")
         if not all(math.isfinite(getattr(self, name)) for name in free):
             raise ConfigError(f"{', '.join(free)} must be finite numbers.")
         if self.lost_score > self.found_score:
@@ -168,6 +171,7 @@ LITE = SiameseSettings(
     mirrored=True,
     aspect_share=0.5,
     score_offset=1.5,
+    confidence_offset=1.25,
 )
 """Settings of the shipped ``lite`` weights, chosen on the development sequences."""
 

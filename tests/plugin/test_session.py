@@ -405,6 +405,25 @@ def test_a_drawing_whose_run_was_undone_waits_again(session: Session) -> None:
     assert pending(session) == ({1: [4]}, {1: [4]})
 
 
+def test_an_undone_run_leaves_its_drawing_waiting(session: Session) -> None:
+    draw(session, 4, box(10))
+    draw(session, 4, box(60))
+    met = session.tracks.get(1, 4).box_xyxy
+    session.record([found(1, 4, met), found(1, 5, met)], run="one")
+    session.record([found(1, 6, met)], run="one")
+    both = pending(session)
+    assert both == ({2: [4]}, {1: [4], 2: [4]})
+    session.undo()
+    assert pending(session)[0] == {1: [4], 2: [4]}
+    session.redo()
+    assert pending(session) == both
+    session.undo()
+    session.remove([1], 4)
+    session.undo()
+    session.redo()
+    assert pending(session)[0] == {2: [4]}, "a box that is gone waits for nothing"
+
+
 def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session) -> None:
     draw(session, 4, box(10))
     session.draw(1, 12, box(40))

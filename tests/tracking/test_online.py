@@ -296,3 +296,22 @@ def test_memory_does_not_grow_with_the_video(tracker: Tracker) -> None:
     for i in range(60):
         session.step(_scene([(_beetle(0), 200 + i % 5, 200)]))
     assert held.count == len(held.features) == OnlineSettings().memory
+
+
+def test_the_score_is_a_chance_and_changes_neither_boxes_nor_states(tracker: Tracker) -> None:
+    settings = tracker.settings
+    bare = Tracker(
+        tracker.net, replace(settings, confidence_offset=0.0), tracker.online, search=tracker.search
+    )
+    xs = np.linspace(150, 260, 12)
+    frames = [_scene([(_beetle(0), x, 200)], slice(230, 300)) for x in xs]
+    for one, two in zip(
+        _follow(tracker, frames, _box(xs[0]))[1:],
+        _follow(bare, frames, _box(xs[0]))[1:],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.box_xyxy, two.box_xyxy)
+        assert one.state is two.state
+        held = np.clip(two.score, 1e-6, 1 - 1e-6)
+        logit = np.log(held / (1 - held)) + settings.confidence_offset
+        assert one.score == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)
