@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_ocean.network.ocean import OceanOutput
+from napari_ocean.training.processes import mean
 from napari_ocean.training.targets import center_cell, regression_targets, regular_labels
 
 
@@ -52,14 +53,14 @@ def box_loss(ltrb: Tensor, target: Tensor, inside: Tensor) -> Tensor:
     """Mean of ``-ln`` of the IoU over cells inside the target (eq. 5); 0 without such cells."""
     # a masked sum, not an indexed one: indexing by a mask would wait for the device
     loss = -smoothed_iou(ltrb, _inside_only(target, inside)).log() * inside
-    return loss.sum() / inside.sum().clamp_min(1)
+    return mean(loss.sum(), inside.sum())
 
 
 def regular_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy, positives and negatives half each over the batch (eq. 6)."""
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     positive = labels > 0.5
-    terms = [(loss * cells).sum() / cells.sum().clamp_min(1) for cells in (positive, ~positive)]
+    terms = [mean((loss * cells).sum(), cells.sum()) for cells in (positive, ~positive)]
     return torch.stack(terms).sum() / 2
 
 

@@ -6,12 +6,14 @@ import json
 import logging
 import math
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import distributed
 
 from napari_ocean.errors import DataError
+from napari_ocean.training import processes
 from napari_ocean.training.losses import Losses
 from napari_ocean.training.state import Training
 from napari_ocean.training.unseen import Unseen
@@ -19,30 +21,54 @@ from napari_ocean.training.unseen import Unseen
 _log = logging.getLogger(__name__)
 
 
+PARTS = ("data", "forward", "backward")
+"""What a step does, in this order; the optimiser's work is part of the last."""
+
+
 class Meter:
-    """Means of the losses, and how much of the time went into waiting for pairs, as JSON lines."""
+    """Means of the losses over all processes, and what the time went into, as JSON lines."""
 
     def __init__(self, training: Training, path: Path) -> None:
         self.training = training
         self.path = path
         self.started = time.perf_counter() - training.seconds
         self._restart()
+        self.begin()
 
     def _restart(self) -> None:
         self.sums = torch.zeros(4, device=self.training.device)
-        self.waited = 0.0
-        self.began = self.last_asked = time.perf_counter()
+        self.began = time.perf_counter()
+        self._steps: list[list[Any]] = []
 
-    def asked(self) -> None:
-        """Note the time at which the next batch is waited for."""
-        self.last_asked = time.perf_counter()
+    def begin(self) -> None:
+        """Note that the next step begins: its pairs are waited for."""
+        self._steps.append([self._now()])
 
-    def received(self) -> None:
-        """Note that it came."""
-        self.waited += time.perf_counter() - self.last_asked
+    def next_part(self) -> None:
+        """Note that a part of the step is done and the next of :data:`PARTS` begins."""
+        self._steps[-1].append(self._now())
+
+    def _now(self) -> Any:
+        """A moment of the device, which a GPU reaches later than Python does."""
+        if self.training.device.type != "cuda":
+            return time.perf_counter()
+        moment = torch.cuda.Event(enable_timing=True)
+        moment.record()
+        return moment
+
+    def _shares(self) -> dict[str, float]:
+        """Share of the steps' time that each part took, once the device has done them."""
+        if self.training.device.type == "cuda":
+            torch.cuda.synchronize(self.training.device)
+            took = [[a.elapsed_time(b) for a, b in pairwise(step)] for step in self._steps]
+        else:
+            took = [[b - a for a, b in pairwise(step)] for step in self._steps]
+        of_parts = torch.tensor(took).sum(dim=0)
+        shares = (of_parts / of_parts.sum()).tolist()
+        return {f"{part}_share": share for part, share in zip(PARTS, shares, strict=True)}
 
     def add(self, losses: Losses) -> None:
-        """Count a step; every ``log_every`` steps write a line.
+        """Count a step that is done; every ``log_every`` steps write a line.
 
         Raises
         ------
@@ -50,12 +76,13 @@ class Meter:
             If the loss is no number any more.
         """
         training, settings = self.training, self.training.settings
+        self.next_part()
         training.seconds = time.perf_counter() - self.started
         self.sums += torch.stack([losses.total, *losses]).detach()
         every = settings.log_every
         if training.step % every:
             return
-        means = (self.sums / every).tolist()
+        means = (processes.average(self.sums) / every).tolist()
         if not math.isfinite(means[0]):
             raise DataError(f"The loss is {means[0]} at step {training.step}; stopped.")
         took = time.perf_counter() - self.began
@@ -65,7 +92,7 @@ class Meter:
                 **dict(zip(("loss", *losses._fields), means, strict=True)),
                 "rate": training.optimizer.param_groups[0]["lr"],
                 "pairs_per_s": settings.batch * every / took,
-                "waiting_share": self.waited / took,
+                **self._shares(),
                 "seconds": training.seconds,
             }
         )
@@ -78,7 +105,7 @@ class Meter:
             self._write({"step": self.training.step, "unseen_iou": overlap})
 
     def _write(self, record: dict[str, float]) -> None:
-        if distributed.is_initialized() and distributed.get_rank() > 0:
+        if processes.place()[0] > 0:
             return
         with self.path.open("a") as log:
             log.write(json.dumps(record) + "\n")

@@ -10,18 +10,16 @@ from __future__ import annotations
 import copy
 import datetime
 import logging
-import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from napari_ocean.errors import ConfigError, WeightsError
@@ -32,7 +30,7 @@ from napari_ocean.network import (
     read_checkpoint,
     save_network,
 )
-from napari_ocean.training import pictures
+from napari_ocean.training import pictures, processes
 from napari_ocean.training.imagenet import load_backbone
 from napari_ocean.training.images import TrainingImages, digests, read_images
 from napari_ocean.training.losses import joint_loss
@@ -150,8 +148,9 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
-    with _process_group(device) as (place, rank, world):
-        training = Training(settings, place)
+    with processes.process_group(device) as own_device:
+        rank, _ = processes.place()
+        training = Training(settings, own_device)
         if checkpoint.is_file():
             training.load(checkpoint)
             _log.info("going on at step %d of %d", training.step, settings.steps)
@@ -163,10 +162,10 @@ def train(
             training.average.load_state_dict(training.net.state_dict())
         training.provenance = _provenance(data, init)
         images, unseen = read_images(data).without_videos(settings.unseen_videos)
-        loader = _pairs(training, images, rank, world, workers)
-        measure = Unseen(unseen, place) if unseen.videos and rank == 0 else None
+        loader = _pairs(training, images, workers)
+        measure = Unseen(unseen, own_device) if unseen.videos and rank == 0 else None
         del images, unseen  # their pixels stand in the album now
-        _loop(training, loader, out, measure, rank=rank, world=world)
+        _loop(training, loader, out, measure)
     weights = out / f"{settings.preset}.safetensors"
     if rank == 0:
         training.save(checkpoint)
@@ -192,11 +191,10 @@ def look(settings: TrainSettings, data: Path, out: Path) -> None:
     cv2.imwrite(str(out / "pairs.png"), pictures.pairs_sheet(source[0]))
 
 
-def _pairs(
-    training: Training, images: TrainingImages, rank: int, world: int, workers: int
-) -> DataLoader[PairBatch]:
+def _pairs(training: Training, images: TrainingImages, workers: int) -> DataLoader[PairBatch]:
     """The pairs of each remaining step that fall to this process."""
     settings = training.settings
+    rank, world = processes.place()
     if settings.batch % world:
         raise ConfigError(
             f"A batch of {settings.batch} cannot be shared by {world} processes evenly."
@@ -254,20 +252,18 @@ def _loop(
     loader: DataLoader[PairBatch],
     out: Path,
     unseen: Unseen | None,
-    *,
-    rank: int,
-    world: int,
 ) -> None:
     settings = training.settings
     frozen = _Frozen(training)
-    trained = _distributed(_Trained(training), world)
+    trained = processes.together(_Trained(training))
     training.train_mode()
     meter = Meter(training, out / "metrics.jsonl")
     for batch in loader:
-        meter.received()
+        meter.next_part()
         training.set_rates()
         output = trained(frozen(batch.templates), frozen(batch.searches))
         losses = joint_loss(output, batch.boxes, batch.present)
+        meter.next_part()
         training.optimizer.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(training.net.parameters(), settings.clip)
@@ -275,49 +271,17 @@ def _loop(
         training.step += 1
         training.update_average()
         meter.add(losses)
-        last = _agreed(training.done >= 1, training.device, world)
-        if rank == 0 and (last or training.step % settings.save_every == 0):
+        # clocks differ, and all must stop together
+        last = processes.largest(training.done, training.device) >= 1
+        if processes.place()[0] == 0 and (last or training.step % settings.save_every == 0):
             meter.note_unseen(unseen)
             training.save(out / "checkpoint.pt")
             save_weights(training, out / f"{settings.preset}.step.safetensors")
         if last:
             break
-        meter.asked()
-
-
-def _distributed(trained: nn.Module, world: int) -> nn.Module:
-    """With gradients, and on GPUs batch statistics, of all processes."""
-    if world == 1:
-        return trained
-    if next(trained.parameters()).is_cuda:
-        trained = nn.SyncBatchNorm.convert_sync_batchnorm(trained)
-    return DistributedDataParallel(trained, broadcast_buffers=False)
-
-
-def _agreed(last: bool, device: torch.device, world: int) -> bool:
-    """Whether any process is at its end: clocks differ, and all must stop together."""
-    if world == 1:
-        return last
-    flag = torch.tensor(float(last), device=device)
-    distributed.all_reduce(flag, distributed.ReduceOp.MAX)
-    return bool(flag)
+        meter.begin()
 
 
 def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-
-
-@contextmanager
-def _process_group(device: str) -> Iterator[tuple[torch.device, int, int]]:
-    """Device, rank and number of processes; joins the group that ``torchrun`` describes, if any."""
-    if "WORLD_SIZE" not in os.environ:
-        yield torch.device(device), 0, 1
-        return
-    on_gpus = device.startswith("cuda")
-    distributed.init_process_group("nccl" if on_gpus else "gloo")
-    place = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if on_gpus else torch.device(device)
-    try:
-        yield place, distributed.get_rank(), distributed.get_world_size()
-    finally:
-        distributed.destroy_process_group()

@@ -6,8 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,17 +66,35 @@ def test_a_stopped_training_goes_on_exactly(shards, lite0_file, tmp_path, monkey
     assert {"commit", "date", "init"} <= set(metadata)
 
 
-def test_two_processes_share_the_batch(shards, lite0_file, tmp_path) -> None:
-    """Each process takes half of the pairs and both end with the same, averaged gradients."""
+def test_two_processes_train_as_one(shards, lite0_file, tmp_path) -> None:
+    """Same pairs, losses, batch statistics and weights up to rounding, whoever has which pairs."""
+    config = tmp_path / "config.json"
+    settings = replace(TINY, steps=3, log_every=1, deep_rate=0.1)
+    config.write_text(json.dumps(asdict(settings)))
+    train(settings, shards, tmp_path / "one", backbone=lite0_file, workers=0)
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "napari_ocean", "train", str(shards), "--out", str(tmp_path)),
-        *("--backbone", str(lite0_file), "--steps", "2", "--workers", "0"),
+        *("-m", "napari_ocean", "train", str(shards), "--out", str(tmp_path / "two")),
+        *("--config", str(config), "--backbone", str(lite0_file), "--workers", "0"),
     ]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert state["step"] == 2
-    assert (tmp_path / "lite.safetensors").is_file()
+
+    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")]
+    for line, other in zip(*logs, strict=True):
+        one, two = json.loads(line), json.loads(other)
+        for name in ("loss", "box", "regular", "aware"):
+            assert two[name] == pytest.approx(one[name], rel=1e-4), (name, one["step"])
+    start = Training(settings)
+    load_backbone(start.net.backbone, lite0_file)
+    first, one, two = (
+        torch.cat([of.double().flatten() for of in net.values() if of.is_floating_point()])
+        for net in (start.net.state_dict(), *map(_net, (tmp_path / "one", tmp_path / "two")))
+    )
+    assert (two - one).norm() < 0.02 * (one - first).norm()
+
+
+def _net(out: Path) -> dict[str, torch.Tensor]:
+    return torch.load(out / "checkpoint.pt", weights_only=True)["net"]
 
 
 def test_a_second_round_starts_from_trained_weights(shards, lite0_file, tmp_path) -> None:
