@@ -246,5 +246,8 @@ def _assignment(text: str) -> tuple[str, Number]:
         number = float(value) if value not in words else words[value]
     except ValueError as error:
         raise ConfigError(f"--set takes NAME=NUMBER (or true, false), not {text!r}.") from error
-    whole = isinstance(number, float) and number.is_integer() and name in _whole_numbers()
-    return name, int(number) if whole else number
+    if name not in _whole_numbers():
+        return name, number
+    if isinstance(number, bool) or not number.is_integer():
+        raise ConfigError(f"--set {name} takes a whole number, not {value!r}.")
+    return name, int(number)

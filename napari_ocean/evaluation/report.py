@@ -54,8 +54,9 @@ _CONFIDENCE_TEXT = (
     "and how well it tells wrong boxes from right ones (area under the ROC curve; 0.5 is chance)."
 )
 _SPEED_TEXT = (
-    "## Speed\n\nThe trackers took turns on each decoded frame, on one thread; start-up (to the "
-    "first box taken in) and peak memory are of a process of its own."
+    "## Speed\n\nThe trackers took turns on each decoded frame, on one thread, our network on two "
+    "where there are two cores; start-up (to the first box taken in) and peak memory are of a "
+    "process of its own."
 )
 _DIFFERENCES_TEXT = (
     "On the same sequences; where the 95 % interval holds 0, the order may be chance."

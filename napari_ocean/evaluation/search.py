@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,8 +25,8 @@ from napari_ocean.evaluation.datasets import find_sequences
 from napari_ocean.evaluation.metrics import CONVENTIONS, score
 from napari_ocean.evaluation.provenance import identity
 from napari_ocean.evaluation.report import table
-from napari_ocean.evaluation.runs import in_processes, made, run_together
-from napari_ocean.evaluation.trackers import TrackerSpec
+from napari_ocean.evaluation.runs import in_processes, run_together
+from napari_ocean.evaluation.trackers import TrackerSpec, make
 
 SPACE: Mapping[str, tuple[float, float]] = {
     "penalty_k": (0.0, 0.2),
@@ -157,7 +156,7 @@ def _in_words(settings: Mapping[str, float]) -> str:
 def _try(
     spec: TrackerSpec, sequences: Sequence[Clip], dataset: str
 ) -> tuple[dict[str, float], list[float]]:
-    start = made(pickle.dumps(spec))
+    start = make(spec)  # not kept: each trial is of other settings
     auc = []
     for sequence in sequences:
         runs, frame_hw = run_together({"": start}, sequence)

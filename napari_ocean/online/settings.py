@@ -77,6 +77,11 @@ class OnlineSettings:
             raise ConfigError(f"extent_ridge is {self.extent_ridge}; it must be above 0.")
         if self.memory < MIN_MEMORY:
             raise ConfigError(f"memory is {self.memory}; it must be at least {MIN_MEMORY}.")
+        if self.first_dropouts > self.memory - MIN_MEMORY:
+            raise ConfigError(
+                f"first_dropouts is {self.first_dropouts}; with a memory of {self.memory} it must "
+                f"be at most {self.memory - MIN_MEMORY}."
+            )
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and value < (

@@ -134,6 +134,8 @@ class _Walk:
     last: tuple[int, NDArray[np.uint8]] | None = None
     sessions: dict[int, Session] = field(default_factory=dict)
     drawn_last: dict[int, tuple[int, NDArray[np.uint8]]] = field(default_factory=dict)
+    ended: dict[int, Session] = field(default_factory=dict)
+    """Those that ended at what a person said of the last frame, which may be taken back."""
 
     def over(self, frames: range, cleanup: ExitStack) -> Predictions:
         first = frames.index(min((f for of in self.seeds.values() for f in of), key=frames.index))
@@ -169,6 +171,8 @@ class _Walk:
                 continue
             if not isinstance(box_xyxy, np.ndarray):
                 self._take_back(object_id, frame, absent=box_xyxy is ABSENT, here=here)
+                if here:
+                    anew.pop(object_id, None)
                 continue
             with suppress(BoxError):  # the next run that begins there says what is wrong
                 boxes.check(box_xyxy, (self.source.height, self.source.width))
@@ -177,33 +181,44 @@ class _Walk:
                 if frame not in self.hidden[object_id]:
                     self.drawn[object_id][frame] = box_xyxy
                 if here and last is not None:
-                    self.sessions.pop(object_id, None)
+                    self._end(object_id)
                     self.drawn_last[object_id] = last
                     anew[object_id] = _as_drawn(box_xyxy)
         return anew
 
     def _take_back(self, object_id: int, frame: int, *, absent: bool, here: bool) -> None:
-        """Have no drawn box on a frame any longer; an object that is absent now ends there."""
+        """Have no drawn box or absent mark on a frame any longer, but the mark if `absent`.
+
+        An object that is absent now ends there; else it goes on as it came there, if it did.
+        """
         self.seeds[object_id].pop(frame, None)
         self.drawn[object_id].pop(frame, None)
         self.absent[object_id] -= {frame}
         if absent:
             self.absent[object_id] |= {frame}
-            if here:
-                self.sessions.pop(object_id, None)
-                self.drawn_last.pop(object_id, None)
+        if here:
+            self.drawn_last.pop(object_id, None)
+            if absent:
+                self._end(object_id)
+            elif object_id in self.ended:
+                self.sessions[object_id] = self.ended.pop(object_id)
+
+    def _end(self, object_id: int) -> None:
+        if (session := self.sessions.pop(object_id, None)) is not None:
+            self.ended[object_id] = session
 
     def _on(self, frame: int, image: NDArray[np.uint8]) -> dict[int, Prediction]:
         """What is found on a frame, by object."""
         found: dict[int, Prediction] = {}
+        self.ended = {}
         for object_id, of in self.seeds.items():
             if frame in of:
                 # the session begins when a frame without a box comes, if one does
-                self.sessions.pop(object_id, None)
+                self._end(object_id)
                 self.drawn_last[object_id] = frame, image
                 found[object_id] = _as_drawn(of[frame])
             elif frame in self.absent[object_id]:
-                self.sessions.pop(object_id, None)
+                self._end(object_id)
                 self.drawn_last.pop(object_id, None)
             elif object_id in self.drawn_last:
                 self.sessions[object_id] = self._start(object_id, *self.drawn_last.pop(object_id))

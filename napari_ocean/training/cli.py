@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", type=Path, help="folder of image shards (*.zip), and their silhouettes.npz"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of this run; resumes in it")
-    parser.add_argument("--preset", choices=list(PRESETS), default="lite")
+    parser.add_argument("--preset", choices=list(PRESETS), help="default: lite, or the config's")
     parser.add_argument("--config", type=Path, help="JSON file of settings")
     parser.add_argument("--steps", type=int, help="optimiser steps")
     parser.add_argument("--seed", type=int)
@@ -70,8 +70,9 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
         if not isinstance(values, dict):
             raise ConfigError(f"{args.config} holds no settings: it must be a JSON object.")
     pairs = _known(PairSettings, values.pop("pairs", {}))
-    settings = TrainSettings(**_known(TrainSettings, {"preset": args.preset, **values}))
-    chosen = {k: v for k in ("steps", "minutes", "seed") if (v := getattr(args, k)) is not None}
+    settings = TrainSettings(**_known(TrainSettings, values))
+    named = {name: getattr(args, name) for name in ("preset", "steps", "minutes", "seed")}
+    chosen = {name: value for name, value in named.items() if value is not None}
     return replace(settings, pairs=PairSettings(**pairs), **chosen)
 
 

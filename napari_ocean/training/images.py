@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import DataError
+from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.training.silhouettes import (
     GRID,
     SILHOUETTES_FILE,
@@ -70,15 +71,35 @@ class TrainingImages:
     """Chance that a photo gives the target; sums to 1."""
     tiny: list[LabelledImage]
     videos: list[list[LabelledImage]]
-    """Frames of each video in order, with one box each."""
+    """Frames of each video in order, with one box each: one object of a film (:func:`film_of`)."""
 
-    def without_videos(self, count: int) -> tuple[TrainingImages, TrainingImages]:
-        """Some videos, evenly spaced, kept apart: the rest of everything, and they alone."""
-        every = max(len(self.videos) // count, 1) if count else len(self.videos) + 1
-        apart = set(range(every // 2, len(self.videos), every)[:count])
-        kept = [video for i, video in enumerate(self.videos) if i not in apart]
-        shown = [self.videos[i] for i in sorted(apart)]
+    def without_films(self, count: int) -> tuple[TrainingImages, TrainingImages]:
+        """Some films, evenly spaced, kept apart: the rest of everything, and they alone.
+
+        Raises
+        ------
+        ConfigError
+            If that would leave nothing to train on, or there are not so many.
+        """
+        films = list(dict.fromkeys(film_of(video[0]) for video in self.videos))
+        if count > len(films) or (count == len(films) and count and not self.photos):
+            raise ConfigError(
+                f"unseen_videos is {count}, but the data has {len(films)} films; "
+                "keep fewer apart, or add films."
+            )
+        every = max(len(films) // count, 1) if count else 1
+        apart = set(films[every // 2 :: every][:count])
+        kept = [video for video in self.videos if film_of(video[0]) not in apart]
+        shown = [video for video in self.videos if film_of(video[0]) in apart]
         return replace(self, videos=kept), TrainingImages([], np.zeros(0), [], shown)
+
+
+def film_of(frame: LabelledImage) -> str:
+    """Film that a frame of a video is from: several objects or parts of one are several videos.
+
+    Its folder, without the number of the object (``clip#2``) or of the part (UAV123: ``car16_2``).
+    """
+    return re.sub(r"(#|_)\d+$", "", frame.name.rpartition("/")[0])
 
 
 def read_images(folder: Path) -> TrainingImages:

@@ -31,6 +31,7 @@ class Meter:
     def __init__(self, training: Training, path: Path) -> None:
         self.training = training
         self.path = path
+        self._forget_after(training.step)
         self.started = time.perf_counter() - training.seconds
         self._restart()
         self.begin()
@@ -39,6 +40,17 @@ class Meter:
         self.sums = torch.zeros(4, device=self.training.device)
         self.began = time.perf_counter()
         self._steps: list[list[Any]] = []
+
+    def _forget_after(self, step: int) -> None:
+        """Take away lines of steps that a stopped training had done but not saved."""
+        if processes.place()[0] > 0 or not self.path.is_file():
+            return
+        lines = self.path.read_text().splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        if len(kept) < len(lines):
+            partial = self.path.with_suffix(".part")
+            partial.write_text("".join(f"{line}\n" for line in kept))
+            partial.replace(self.path)
 
     def begin(self) -> None:
         """Note that the next step begins: its pairs are waited for."""
@@ -82,7 +94,8 @@ class Meter:
         every = settings.log_every
         if training.step % every:
             return
-        means = (processes.average(self.sums) / every).tolist()
+        count = len(self._steps)  # fewer than `every` where a stopped training went on
+        means = (processes.average(self.sums) / count).tolist()
         if not math.isfinite(means[0]):
             raise DataError(f"The loss is {means[0]} at step {training.step}; stopped.")
         took = time.perf_counter() - self.began
@@ -91,7 +104,7 @@ class Meter:
                 "step": training.step,
                 **dict(zip(("loss", *losses._fields), means, strict=True)),
                 "rate": training.optimizer.param_groups[0]["lr"],
-                "pairs_per_s": settings.batch * every / took,
+                "pairs_per_s": settings.batch * count / took,
                 **self._shares(),
                 "seconds": training.seconds,
             }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
-from napari_ocean.training.images import LabelledImage, TrainingImages
+from napari_ocean.training.images import LabelledImage, TrainingImages, film_of
 
 Indices = NDArray[np.int64]
 
@@ -31,6 +31,8 @@ class Objects:
     box : ndarray of float64, shape (T, 4)
     grids : ndarray of uint8, shape (T, 32, 32)
         Which part of the box is its own; 0 all over where that is not known.
+    film : ndarray of int64, shape (album,)
+        Of each image of the album the film that it is from; each other image is one of its own.
     kind : ndarray of int64, shape (T,)
         What it is: the set and label of a photo's box; a film's object is a kind of its own.
     mosaics : ndarray of int64
@@ -56,8 +58,10 @@ class Objects:
         self.video_lengths = lengths
         self.video_starts = len(rows) + np.cumsum(lengths) - lengths
         number = len(images.photos) + len(laid)
+        films = [str(image) for image in range(number)]
         for video, frames in enumerate(images.videos):
             for frame in frames:
+                films.append(f"film {film_of(frame)}")
                 rows.append(_Object(number, frame.boxes[0], frame.grids[0], f"film {video}"))
                 number += 1
         if not rows:
@@ -69,6 +73,7 @@ class Objects:
         self.box = np.stack([row.box for row in rows])
         self.grids = np.stack([row.grid for row in rows])
         self.kind = np.unique([row.kind for row in rows], return_inverse=True)[1]
+        self.film = np.unique(films, return_inverse=True)[1]
         self._by_kind = np.argsort(self.kind, kind="stable")
         self._kind_counts = np.bincount(self.kind)
         self._kind_starts = np.cumsum(self._kind_counts) - self._kind_counts
@@ -90,6 +95,10 @@ class Objects:
         """Whether targets are one object, pair by pair."""
         one_film = self._filmed[a] & (self.kind[a] == self.kind[b])
         return np.asarray((a == b) | one_film)
+
+    def are_together(self, a: Indices, b: Indices) -> NDArray[np.bool_]:
+        """Whether what surrounds one target may show the other, pair by pair."""
+        return np.asarray(self.film[self.image[a]] == self.film[self.image[b]])
 
 
 class _Object(NamedTuple):

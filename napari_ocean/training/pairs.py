@@ -10,7 +10,7 @@ the device that trains (:mod:`napari_ocean.training.album`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.network.presets import TEMPLATE_PX
+from napari_ocean.errors import ConfigError
+from napari_ocean.network.presets import SEARCH_PX, TEMPLATE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
@@ -99,6 +100,16 @@ class PairSettings:
     noise_share: float = 0.15
     """Crops with sensor noise or compression, half each."""
 
+    def __post_init__(self) -> None:
+        if self.search_px not in SEARCH_PX:
+            raise ConfigError(
+                f"pairs.search_px is {self.search_px}; it must be one of {SEARCH_PX}."
+            )
+        for field in fields(self):
+            if field.name.endswith("_share") and not 0 <= getattr(self, field.name) <= 1:
+                value = getattr(self, field.name)
+                raise ConfigError(f"pairs.{field.name} is {value}; it must lie in [0, 1].")
+
 
 class PairBatch(NamedTuple):
     """Training examples of one step; crops are BGR uint8."""
@@ -150,7 +161,7 @@ class PairSource:
         self._album = Album([*images.photos, *laid, *frames], torch.device(device))
         self._photos = len(images.photos)
         self._grids = torch.from_numpy(self._objects.grids).to(device)
-        self._outlined = np.asarray(self._objects.grids.any(axis=(1, 2)))
+        self._outlined = np.asarray((self._objects.grids > 127).any(axis=(1, 2)))
         field = np.random.default_rng(seed).standard_normal((_NOISE_PX, _NOISE_PX, 3), np.float32)
         self._noise = torch.from_numpy(field).to(device)
 
@@ -178,6 +189,9 @@ class PairSource:
         present = (rng.random(n) >= settings.negative_share) | (stranger < 0)
         scale = rng.uniform(-1, 1, (n, 1)) * settings.search_scale
         aspect = rng.uniform(-1, 1, (n, 1)) * settings.search_aspect * (0.5, -0.5)
+        # films, where there are no photos
+        ground = rng.integers(self._photos or len(self._objects.film), size=n)
+        foreign = self._objects.film[ground] != self._objects.film[self._objects.image[second]]
         plan: Plan = {
             "present": present,
             "flip": rng.random(n) < 0.5,
@@ -187,9 +201,9 @@ class PairSource:
             "search": second,
             "search_shift": rng.uniform(-1, 1, (n, 2)) * settings.search_shift_px,
             "search_scale": np.exp(scale + aspect),
-            "ground": rng.integers(max(self._photos, 1), size=n),
-            "continued": rng.random(n) < settings.background_share,
-            "transplanted": rng.random(n) < settings.transplant_share,
+            "ground": ground,
+            "continued": (rng.random(n) < settings.background_share) & foreign,
+            "transplanted": (rng.random(n) < settings.transplant_share) & foreign,
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
             **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
             "places": rng.uniform(0, settings.search_px, (n, _PLACES, 2)),
@@ -244,13 +258,17 @@ class PairSource:
     def _strangers(
         self, rng: np.random.Generator, target: Indices, *, first_views: bool = False
     ) -> Indices:
-        """Other objects, some of the same kind as the target; -1 where one would be the target."""
+        """Other objects, some of the same kind as the target; -1 where one would be the target.
+
+        As `first_views` none that may be seen near the target.
+        """
         targets, n = self._objects, len(target)
         any_kind = self._views(rng)[0] if first_views else targets.photo(rng, n)
         alike = targets.alike(rng, target)
         usable = targets.image[alike] != targets.image[target]
         chosen = np.where(usable & (rng.random(n) < self._settings.alike_share), alike, any_kind)
-        return np.where(targets.are_one(chosen, target), -1, chosen)
+        clash = targets.are_together if first_views else targets.are_one
+        return np.where(clash(chosen, target), -1, chosen)
 
     def _stranger_plan(
         self,

@@ -129,6 +129,7 @@ class _SharedNorm(nn.BatchNorm2d):
             seen = {"running_mean": means, "running_var": variances * count / (count - 1)}
             for name, statistic in seen.items():
                 getattr(self, name).lerp_(statistic, self.rate)
-            self.num_batches_tracked += 1
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
         scale = self.weight * (variances + self.eps).rsqrt()
         return (away * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

@@ -49,7 +49,7 @@ class TrainSettings:
     ema: float = 0.998
     """Decay of the running average of the weights, which is what is saved (released: none)."""
     unseen_videos: int = 0
-    """Videos kept out of the training, on which each checkpoint is measured."""
+    """Films kept out of the training, on which each checkpoint is measured."""
     save_every: int = 200
     """Steps between checkpoints."""
     log_every: int = 20
@@ -59,6 +59,10 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         resized(self.preset, self.size)
+        if self.backbone_dtype not in ("bfloat16", "float32"):
+            raise ConfigError(
+                f"backbone_dtype is {self.backbone_dtype!r}; it must be bfloat16 or float32."
+            )
         for name in ("steps", "batch", "save_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")

@@ -85,6 +85,7 @@ class Training:
             "settings": json.dumps(asdict(self.settings)),
             "step": self.step,
             "seconds": self.seconds,
+            "provenance": json.dumps(self.provenance),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -101,6 +102,7 @@ class Training:
                 f"{path} is of a training with other settings; give another --out to start anew."
             )
         self.step, self.seconds = state["step"], state["seconds"]
+        self.provenance = json.loads(state["provenance"])
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

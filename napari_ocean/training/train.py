@@ -153,19 +153,21 @@ def train(
         training = Training(settings, own_device)
         if checkpoint.is_file():
             training.load(checkpoint)
+            _check_same(training, checkpoint, data, init)
             _log.info("going on at step %d of %d", training.step, settings.steps)
         else:
+            training.provenance = _provenance(data, init)
             if init is None:
                 load_backbone(training.net.backbone, backbone)
             else:
                 _start_from(init, training.net)
             training.average.load_state_dict(training.net.state_dict())
-        training.provenance = _provenance(data, init)
-        images, unseen = read_images(data).without_videos(settings.unseen_videos)
+        images, unseen = read_images(data).without_films(settings.unseen_videos)
         loader = _pairs(training, images, workers)
         measure = Unseen(unseen, own_device) if unseen.videos and rank == 0 else None
         del images, unseen  # their pixels stand in the album now
-        _loop(training, loader, out, measure)
+        if training.done < 1:
+            _loop(training, loader, out, measure)
     weights = out / f"{settings.preset}.safetensors"
     if rank == 0:
         training.save(checkpoint)
@@ -243,8 +245,23 @@ def _provenance(data: Path, start: Path | None) -> dict[str, Any]:
         commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         commit = "not a checkout"
-    init = "ImageNet" if start is None else read_checkpoint(start).metadata
-    return {"data": digests(data), "commit": commit, "init": init}
+    return {"data": digests(data), "commit": commit, "init": _beginning(start)}
+
+
+def _beginning(start: Path | None) -> str | dict[str, str]:
+    return "ImageNet" if start is None else read_checkpoint(start).metadata
+
+
+def _check_same(training: Training, checkpoint: Path, data: Path, init: Path | None) -> None:
+    """Refuse to go on with a training from other data, or from other weights if any are named."""
+    began = training.provenance
+    if began["data"] != digests(data):
+        raise ConfigError(f"{checkpoint} is of a training on other data; give another --out.")
+    if init is not None and began["init"] != _beginning(init):
+        raise ConfigError(
+            f"{checkpoint} is of a training that began from other weights than {init}; "
+            "give another --out to start anew."
+        )
 
 
 def _loop(
@@ -271,8 +288,9 @@ def _loop(
         training.step += 1
         training.update_average()
         meter.add(losses)
-        # clocks differ, and all must stop together
-        last = processes.largest(training.done, training.device) >= 1
+        # clocks differ, but all must have one rate and stop together
+        training.seconds = processes.largest(training.seconds, training.device)
+        last = training.done >= 1
         if processes.place()[0] == 0 and (last or training.step % settings.save_every == 0):
             meter.note_unseen(unseen)
             training.save(out / "checkpoint.pt")

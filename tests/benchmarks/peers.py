@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     ms = {name: 1e3 * run.seconds[1 + WARM_UP :] for name, run in runs.items()}
     ours_ms = np.median(ms["ocean"])
     table(
-        f"{width}x{height}, {len(ms['ocean'])} frames in turns, one thread each",
+        f"{width}x{height}, {len(ms['ocean'])} frames in turns, one thread each, our network two",
         [
             "tracker",
             "median ms",

@@ -106,6 +106,8 @@ def test_one_way_to_label_is_measured_alone(tmp_path, capsys) -> None:
         (["--processes", "0"], "--processes is 0"),
         (["--settings", "VOT3000"], "no --settings VOT3000; known: VOT2018"),
         (["--set", "context"], "--set takes NAME=NUMBER"),
+        (["--set", "memory=60.5"], "--set memory takes a whole number, not '60.5'"),
+        (["--set", "patience=true"], "--set patience takes a whole number, not 'true'"),
         (["--set", "contxt=1"], "Unknown setting contxt"),
         (["--tracker", "static", "--set", "context=1"], "are for the tracker ocean"),
         (["--without", "brakes"], "no part brakes to leave out"),

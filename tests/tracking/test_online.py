@@ -193,6 +193,7 @@ def test_an_example_outside_its_frame_is_refused(tracker: Tracker) -> None:
         {"lasting_weight": -0.1},
         {"extent_share": 1.1},
         {"extent_ridge": 0.0},
+        {"first_dropouts": 11},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong) -> None:

@@ -159,6 +159,25 @@ def test_a_walk_goes_on_from_what_is_corrected_meanwhile(tracker: Tracker, rever
             np.testing.assert_allclose(one.box_xyxy, other.box_xyxy, atol=0.05)
 
 
+def test_what_is_taken_back_on_the_last_frame_was_never_said(tracker: Tracker) -> None:
+    """A run goes on as it came there; one that began there ends, and neither breaks off."""
+    tracks = drawn((1, 0))
+    plain = list(propagate(FRAMES, tracks, tracker=tracker, stop=6))
+    for said in (BOX, ABSENT):
+        corrections = told({4: [(1, 3, said), (1, 3, None)]})
+        found = list(propagate(FRAMES, tracks, tracker=tracker, stop=6, corrections=corrections))
+        assert visited(found) == visited(plain)
+        for one, two in zip(found, plain, strict=True):
+            np.testing.assert_array_equal(one.box_xyxy, two.box_xyxy)
+    corrections = told({1: [(1, 0, None)]})
+    found = list(propagate(FRAMES, tracks, tracker=tracker, stop=6, corrections=corrections))
+    assert visited(found) == [(1, 0)]
+    met = drawn((1, 0), (1, 3))
+    corrections = told({4: [(1, 3, None)]})
+    found = list(propagate(FRAMES, met, tracker=tracker, stop=6, corrections=corrections))
+    assert visited(found) == visited(plain)
+
+
 def test_corrections_that_cannot_be_used_are_left(tracker: Tracker) -> None:
     outside = np.array([9000.0, 9000, 9100, 9100])
     corrections = told({2: [(1, 1, outside), (1, 3, outside), (7, 3, BOX)]})

@@ -22,6 +22,11 @@ def test_file_and_options_become_settings(tmp_path) -> None:
     assert (settings.batch, settings.steps, settings.seed) == (8, 7, 3)
     assert settings.learning_rate == 1
     assert settings.pairs.video_share == 0.5
+    config.write_text('{"preset": "ocean", "size": {"tower_depth": 2}}')
+    given = ["shards", "--out", "run", "--config", str(config)]
+    assert cli._settings(parser.parse_args(given)).preset == "ocean"
+    assert cli._settings(parser.parse_args([*given, "--preset", "lite"])).preset == "lite"
+    assert cli._settings(parser.parse_args(["shards", "--out", "run"])).preset == "lite"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +35,8 @@ def test_file_and_options_become_settings(tmp_path) -> None:
         ("[1, 2]", "JSON object"),
         ("no json", "not a readable JSON"),
         ('{"bacth": 8}', "Unknown setting bacth"),
+        ('{"size": {"blocks": 3}}', "blocks is 3; it must be 6 to 11"),
+        ('{"size": [8]}', "size is [8]; its type must be dict"),
         ('{"batch": "x"}', "batch is 'x'; its type must be int"),
         ('{"pairs": 3}', "pairs, which must be an object"),
         ('{"pairs": {"color": true}}', "color is True"),

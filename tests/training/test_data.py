@@ -13,13 +13,14 @@ import torch
 
 from napari_ocean import boxes
 from napari_ocean.cli import main
-from napari_ocean.errors import DataError
+from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
 from napari_ocean.training.images import (
     LabelledImage,
     TrainingImages,
     digests,
+    film_of,
     mosaics,
     read_images,
 )
@@ -200,11 +201,54 @@ def test_missing_or_broken_shards_are_named(tmp_path) -> None:
 
 def test_videos_kept_out_are_in_one_part_only(images: TrainingImages) -> None:
     films = [[frame] for frame in images.videos[0]]
-    kept, unseen = replace(images, videos=films).without_videos(2)
-    names = [frame.name for video in kept.videos + unseen.videos for frame in video]
-    assert sorted(names) == [frame.name for frame in images.videos[0]]
-    assert (len(kept.videos), len(unseen.videos), len(unseen.photos)) == (3, 2, 0)
-    assert len(images.without_videos(0)[0].videos) == 1
+    names = ["a#1", "a#2", "b#1", "UAV/car_1", "UAV/car_2"]
+    films = [
+        [replace(film[0], name=f"{name}/0.png")] for film, name in zip(films, names, strict=True)
+    ]
+    kept, unseen = replace(images, videos=films).without_films(1)
+    assert [film_of(video[0]) for video in unseen.videos] == ["b"]
+    assert [film_of(video[0]) for video in kept.videos] == ["a", "a", "UAV/car", "UAV/car"]
+    kept, unseen = replace(images, videos=films).without_films(2)
+    assert [film_of(video[0]) for video in unseen.videos] == ["a", "a", "b"]
+    assert (len(kept.videos), len(unseen.photos)) == (2, 0)
+    assert len(images.without_films(0)[0].videos) == 1
+    with pytest.raises(ConfigError, match="unseen_videos is 4, but the data has 3 films"):
+        replace(images, videos=films).without_films(4)
+    with pytest.raises(ConfigError, match="keep fewer apart"):
+        replace(images, photos=[], videos=films).without_films(3)
+
+
+def test_objects_of_one_film_are_no_strangers_and_lend_no_ground(images: TrainingImages) -> None:
+    """Without photos: neither may a crop that shows an object be said not to hold it."""
+    frames = images.videos[0]
+    films = [
+        [replace(frame, name=f"{name}/{i}.png") for i, frame in enumerate(frames)]
+        for name in ("a#1", "a#2", "b#1")
+    ]
+    several = replace(images, photos=[], photo_weights=np.zeros(0), tiny=[], videos=films)
+    settings = PairSettings(negative_share=0.5)
+    source = PairSource(several, settings, 0, batch=200)
+    objects = source._objects
+    plan = source._plan(np.random.default_rng(0))
+    film = objects.film[objects.image]
+    absent = ~plan["present"]
+    assert 10 < absent.sum() < 100
+    assert (film[plan["template"][absent]] != film[plan["search"][absent]]).all()
+    laid = plan["continued"] | plan["transplanted"]
+    assert laid.any()
+    assert (objects.film[plan["ground"][laid]] != film[plan["search"][laid]]).all()
+    assert len(np.unique(plan["ground"][laid])) > 5
+    alone = replace(several, videos=films[:2])
+    plan = PairSource(alone, settings, 0, batch=50)._plan(np.random.default_rng(0))
+    assert plan["present"].all()
+    assert not (plan["continued"] | plan["transplanted"]).any()
+
+
+def test_settings_of_pairs_out_of_range_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"pairs\.search_px is 512; it must be one of"):
+        PairSettings(search_px=512)
+    with pytest.raises(ConfigError, match=r"pairs\.gray_share is 1\.5; it must lie in \[0, 1\]"):
+        PairSettings(gray_share=1.5)
 
 
 def test_boxes_of_a_mosaic_lie_on_their_tiles() -> None:
@@ -520,3 +564,14 @@ def test_metrics_become_curves(tmp_path) -> None:
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
     write_curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")) is not None
+
+
+def test_a_silhouette_too_thin_to_be_seen_is_not_known(images: TrainingImages) -> None:
+    """No cell of it is half full, so there is nothing to turn and nothing to cut out."""
+    thin = [replace(of, grids=of.grids // 2) for of in images.photos]
+    for of in thin:
+        of.grids[...] = 90
+    source = PairSource(
+        replace(images, photos=thin), PairSettings(roll_share=1, video_share=0), 0, batch=16
+    )
+    assert torch.isfinite(source[0].boxes).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -23,6 +24,7 @@ from napari_ocean.network import (
     save_network,
 )
 from napari_ocean.training.imagenet import convert_resnet50, load_backbone
+from napari_ocean.training.images import digests
 from napari_ocean.training.settings import TrainSettings
 from napari_ocean.training.state import Training
 from napari_ocean.training.train import train
@@ -159,11 +161,49 @@ def test_settings_that_cannot_work_are_refused(shards, lite0_file, tmp_path) -> 
         TrainSettings(size={"tower_depth": True})
     with pytest.raises(ConfigError, match="batch is 0"):
         TrainSettings(batch=0)
+    with pytest.raises(ConfigError, match="backbone_dtype is 'bf16'; it must be bfloat16"):
+        TrainSettings(backbone_dtype="bf16")
     train(replace(TINY, steps=1), shards, tmp_path, backbone=lite0_file, workers=0)
     with pytest.raises(ConfigError, match="other settings"):
         train(TINY, shards, tmp_path, backbone=lite0_file, workers=0)
     with pytest.raises(WeightsError, match="no ImageNet weights file"):
         train(TINY, shards, tmp_path / "new", backbone=tmp_path / "absent.pth", workers=0)
+
+
+def test_a_training_that_was_stopped_goes_on_from_what_it_was(shards, lite0_file, tmp_path) -> None:
+    """Same data and same beginning, which its weights tell, and no line of its log twice."""
+    first = train(
+        replace(TINY, steps=1), shards, tmp_path / "first", backbone=lite0_file, workers=0
+    )
+    out, log = tmp_path / "second", tmp_path / "second" / "metrics.jsonl"
+    settings = replace(TINY, steps=3, log_every=2)
+
+    stopped = Training(settings)
+    stopped.provenance = {"data": digests(shards), "commit": "", "init": _metadata(first)}
+    stopped.step = 1
+    out.mkdir()
+    stopped.save(out / "checkpoint.pt")
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 3.0}\n{"step": 2, "unsee')
+
+    weights = train(settings, shards, out, workers=0)
+    assert json.loads(_metadata(weights)["init"]) == _metadata(first)
+    one, two = (json.loads(line) for line in log.read_text().splitlines())
+    assert (one["step"], two["step"]) == (1, 2)
+    assert 0.5 < two["loss"] < 5, "the mean of the one step since"
+    assert two["loss"] == pytest.approx(two["box"] + two["regular"] + two["aware"], rel=1e-5)
+    before = _metadata(weights)
+    train(settings, shards, out, init=first, workers=0)
+    assert _metadata(weights) == before
+    with pytest.raises(ConfigError, match=r"began from other weights than .*second"):
+        train(settings, shards, out, init=weights, workers=0)
+    shutil.copytree(shards, tmp_path / "more")
+    shutil.copy(tmp_path / "more" / "shard-00.zip", tmp_path / "more" / "shard-01.zip")
+    with pytest.raises(ConfigError, match="other data; give another --out"):
+        train(settings, tmp_path / "more", out, workers=0)
+
+
+def _metadata(weights: Path) -> dict[str, str]:
+    return read_checkpoint(weights).metadata
 
 
 def test_the_rate_rises_and_falls() -> None:
@@ -187,8 +227,10 @@ def test_a_training_by_time_ends_with_its_rate_fallen() -> None:
 def test_time_ends_a_training(shards, lite0_file, tmp_path) -> None:
     settings = replace(TINY, steps=1000, minutes=0.001, unseen_videos=1)
     weights = train(settings, shards, tmp_path, backbone=lite0_file, workers=0)
-    steps = int(read_checkpoint(weights).metadata["steps"])
+    steps = int(_metadata(weights)["steps"])
     assert 1 <= steps < 100
+    train(settings, shards, tmp_path, workers=0)
+    assert int(_metadata(weights)["steps"]) == steps, "its time is over"
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["step"] == steps
     assert 0 <= last["unseen_iou"] <= 1
