@@ -125,16 +125,28 @@ def locate(video: str | os.PathLike[str] | None, clip: Clip, user_folder: Path) 
 
 def set_aside(path: Path) -> Path:
     """Rename an autosave that the person does not want to resume, and return its new name."""
+    aside = _free_beside(path)
+    try:
+        for old, new in ((_journal(path), _journal(aside)), (path, aside)):
+            if old.exists():
+                old.rename(new)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be renamed: {error.strerror or error}.") from error
+    return aside
+
+
+def keep_copy(path: Path, tracks: Tracks) -> Path:
+    """Write what has to make room for an autosave beside it, and return the copy's name."""
+    aside = _free_beside(path)
+    formats.write(aside, tracks)
+    return aside
+
+
+def _free_beside(path: Path) -> Path:
     name = path.name.removesuffix(SUFFIX)
     number = 1
     while (aside := path.with_name(f"{name}.old-{number}{SUFFIX}")).exists():
         number += 1
-    try:
-        if _journal(path).exists():
-            _journal(path).rename(_journal(aside))
-        path.rename(aside)
-    except OSError as error:
-        raise FormatError(f"{path} cannot be renamed: {error.strerror or error}.") from error
     return aside
 
 
@@ -182,7 +194,8 @@ def read(path: Path) -> Tracks:
 class Autosave:
     """Keeps an annotation safe while it is worked on.
 
-    Beginning writes the first file anew, with all there is, unless it can go on.
+    Beginning writes the first file anew, with all there is, unless it can go on. Work that somebody
+    else has put there is set aside first.
 
     Parameters
     ----------
@@ -196,6 +209,11 @@ class Autosave:
         What was read from `path`. If nobody has written there since, it stays as it is.
     changes : iterable of Change
         What leads from there to `tracks`.
+
+    Attributes
+    ----------
+    aside : Path or None
+        Where that work lies now.
 
     Raises
     ------
@@ -219,10 +237,12 @@ class Autosave:
         self._place = dict(place or {})
         self._head = b""
         self._torn = False
+        self.aside: Path | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             going_on = resumed is not None and self._go_on(resumed)
             if not going_on:
+                self.aside = set_aside(path) if _holds_work(path) else None
                 self._begin()
         except OSError as error:
             raise self._failed(error) from error
@@ -304,6 +324,14 @@ class Autosave:
     def _failed(self, error: OSError) -> FormatError:
         reason = error.strerror or error
         return FormatError(f"Autosave to {self.path} failed: {reason}. Save your boxes by hand.")
+
+
+def _holds_work(path: Path) -> bool:
+    """Whether there is an autosave with anything in it, or one that cannot be read."""
+    try:
+        return path.exists() and bool(load(path).tracks.object_ids)
+    except FormatError:
+        return True
 
 
 def _journal(path: Path) -> Path:

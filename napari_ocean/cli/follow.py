@@ -83,4 +83,6 @@ def follow(
         print(
             f"Tracked {states.total()} of {total} boxes in {seconds:.1f} s ({rate:.1f}/s): {kinds}."
         )
-        print(f"{outcome} {len(tracks)} boxes in {out}")
+        missing = 0 if clip is None else formats.left_out(out, tracks, clip)
+        left = f", {missing} left out (lost or outside the picture)" if missing else ""
+        print(f"{outcome} {len(tracks) - missing} boxes in {out}{left}")

@@ -18,7 +18,8 @@ from typing import Protocol
 
 from napari_ocean.errors import FormatError
 from napari_ocean.formats import coco, csv, cvat, json, mot, otb, via, voc, yolo
-from napari_ocean.formats.clip import Clip
+from napari_ocean.formats.clip import Clip, inside
+from napari_ocean.formats.parsing import is_guess
 from napari_ocean.tracks import Tracks
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "clip_of",
     "endings",
     "kinds",
+    "left_out",
     "read",
     "readable",
     "replace_bytes",
@@ -58,6 +60,9 @@ class _Readable(_Format, Protocol):
 _ALL_PLAIN: tuple[_Plain, ...] = (csv, json, otb, mot)
 _ALL_OF_CLIP: tuple[_OfClip, ...] = (coco, cvat, yolo, voc, via)
 _ALL_READABLE: tuple[_Readable, ...] = (csv, json, otb, mot, coco, cvat)
+
+_WITHOUT_GUESSES = frozenset(of.SUFFIX for of in (yolo, voc, cvat, via))
+_INSIDE_ALONE = frozenset(of.SUFFIX for of in (yolo, voc))
 
 _PLAIN = {of.SUFFIX: of for of in _ALL_PLAIN}
 _OF_CLIP = {of.SUFFIX: of for of in _ALL_OF_CLIP}
@@ -92,6 +97,21 @@ def suffix_of(path: str | os.PathLike[str]) -> str | None:
     name = Path(path).name.lower()
     fitting = [of for of in kinds() if name.endswith(of) and len(name) > len(of)]
     return max(fitting, key=len, default=None)
+
+
+def left_out(path: str | os.PathLike[str], tracks: Tracks, clip: Clip) -> int:
+    """Number of boxes that a file of this name has no place for.
+
+    Where the tracker is lost and nobody has marked its guess as fine, or outside the picture.
+    """
+    suffix = suffix_of(path)
+    if suffix not in _WITHOUT_GUESSES:
+        return 0
+    found = [row.box for row in tracks.rows()]
+    kept = [box for box in found if not is_guess(box)]
+    if suffix in _INSIDE_ALONE:
+        kept = [box for box in kept if inside(box.box_xyxy, clip) is not None]
+    return len(found) - len(kept)
 
 
 def check(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None) -> None:

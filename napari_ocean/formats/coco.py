@@ -102,7 +102,7 @@ def _annotation(row: Row) -> dict[str, Any]:
         "area": width * height,
         "iscrowd": 0,
     }
-    if row.box.state is State.LOST:
+    if parsing.is_guess(row.box):
         record["ignore"] = 1
     ours = json.box_record(row.frame, row.box)
     return record | {name: ours[name] for name in ours if name not in ("frame", "box_xyxy")}

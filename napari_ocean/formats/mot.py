@@ -4,7 +4,8 @@ Frames, ids and boxes count from 1 (Milan et al., MOT16, arXiv 1603.00831, the s
 format; https://motchallenge.net/instructions), so the left edge of the frame is 1, and one is
 added to our frame, left and top. Width and height are as they are.
 
-The flag is 1, or 0 ("to be ignored") where the tracker says that it is lost; evaluators cut it to a
+The flag is 1, or 0 ("to be ignored") where the tracker says that it is lost and nobody has marked
+the box as fine; evaluators cut it to a
 whole number, so it holds no score. Visibility is 0 where a box is marked occluded, else 1, as CVAT
 writes it. The class is MOT16's number if all labels are classes of MOT16, else labels are
 counted from 1. An absent object has no line, and absent marks, scores, sources and names of labels
@@ -71,7 +72,7 @@ def dumps(tracks: Tracks) -> str:
     lines = []
     for row in rows:
         left, top, width, height = boxes.to_xywh(row.box.box_xyxy).tolist()
-        flag = int(row.box.state is not State.LOST)
+        flag = int(not parsing.is_guess(row.box))
         visibility = int(not row.box.occluded)
         box = f"{left + 1!r},{top + 1!r},{width!r},{height!r}"
         head = f"{row.frame + 1},{row.object_id}"

@@ -99,8 +99,13 @@ def checked_rows(tracks: Tracks) -> list[Row]:
 
 
 def certain_rows(tracks: Tracks) -> list[Row]:
-    """Rows for formats that have no word for doubt: without the boxes of a lost tracker."""
-    return [row for row in checked_rows(tracks) if row.box.state is not State.LOST]
+    """Rows for formats that have no word for doubt: without the guesses of a lost tracker."""
+    return [row for row in checked_rows(tracks) if not is_guess(row.box)]
+
+
+def is_guess(box: TrackBox) -> bool:
+    """Whether a box is what a lost tracker made of it, and no person has said that it is fine."""
+    return box.state is State.LOST and not box.fine
 
 
 def numbered(labels: Iterable[str], start: int) -> dict[str, int]:

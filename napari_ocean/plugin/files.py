@@ -99,8 +99,15 @@ def save(session: Session | None, path: Path) -> Told:
         raise TracksError("There are no boxes to save yet; draw one and track it.")
     if session.keeps(path):
         raise TracksError(f"{path.name} is where your work is kept by itself; choose another name.")
-    formats.write(path, session.tracks, clip_of(session.image))
-    return Told(f"Saved {_counted(session.tracks, 'box', 'es')} to {path}.")
+    clip = clip_of(session.image)
+    formats.write(path, session.tracks, clip)
+    missing = formats.left_out(path, session.tracks, clip)
+    saved = _counted(range(len(session.tracks) - missing), "box", "es")
+    left = (
+        f"{_counted(range(missing), 'box', 'es')} left out, where the tracker is lost or outside "
+        "the picture: correct them, or mark them as fine (M)."
+    )
+    return Told(f"Saved {saved} to {path}.", left if missing else "")
 
 
 def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:

@@ -57,15 +57,17 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
     n_rows = len(found.frames)
     ids = layers.numbers(layer.features.get("object_id", [NEW_OBJECT] * n_rows), NEW_OBJECT)
     made = list(layer.features.get("source", [Source.DRAWN.value] * n_rows))
-    known = list(known)
+    moved = list(known)
+    places = list(zip(found.boxes_xyxy, found.frames.tolist(), strict=True))
+    stayed = [_take_same(box, time, moved) for box, time in places]
     now: list[Prompt] = []
     for row in range(n_rows):
         problem = layers.problem(found, row, session.image, of=f"A shape of {layer.name!r}")
         if problem is not None:
             session.tell(problem)
         elif made[row] not in MACHINE:
-            box, time = found.boxes_xyxy[row], int(found.frames[row])
-            placed = _place(session, box, time, frame, int(ids[row]), known)
+            wanted = int(ids[row])
+            placed = stayed[row] or _place(session, *places[row], frame, wanted, moved)
             if placed is not None:
                 now.append(placed)
     return now
@@ -74,14 +76,12 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
 def _place(
     session: Session, box: FloatArray, time: int, frame: int, wanted: int, known: list[Prompt]
 ) -> Prompt | None:
-    """Draw one shape, unless it stands there already; without a `time`, on `frame`.
+    """Draw one shape that is new or was moved; without a `time`, on `frame`.
 
     One that was moved after its object was deleted is a new object. That of a locked object is
     left for later.
     """
     old = _take_known(box, time, known)
-    if old is not None and np.allclose(old.box_xyxy, box, atol=layers.SAME_PX):
-        return old  # also where its box was corrected or deleted since
     if time == layers.NO_FRAME:
         time = frame
     if old is not None and old.object_id in session.tracks.object_ids:
@@ -95,6 +95,18 @@ def _place(
             return old
         session.draw(object_id, time, box)
     return Prompt(object_id, time, box)
+
+
+def _take_same(box: FloatArray, time: int, known: list[Prompt]) -> Prompt | None:
+    """Take the prompt of a shape that stands where it stood from the list of those known.
+
+    It is left alone, also where its box was corrected or deleted since.
+    """
+    for i, old in enumerate(known):
+        same = time in (layers.NO_FRAME, old.frame)
+        if same and np.allclose(old.box_xyxy, box, atol=layers.SAME_PX):
+            return known.pop(i)
+    return None
 
 
 def _take_known(box: FloatArray, time: int, known: list[Prompt]) -> Prompt | None:

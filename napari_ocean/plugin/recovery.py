@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from napari_ocean.annotation import sidecar
 from napari_ocean.annotation.sidecar import Place
-from napari_ocean.errors import OceanError
+from napari_ocean.errors import OceanError, TracksError
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.layers import SAME_PX
 from napari_ocean.plugin.saving import clip_of, path_of
@@ -56,6 +56,7 @@ class Recovery:
         self._open_session = open_session
         self._looked_at: WeakSet[Image] = WeakSet()
         self._asked_for: Image | None = None
+        self._offered: Place | None = None
         controls.resume.clicked.connect(self.resume)
         controls.decline.clicked.connect(self.decline)
 
@@ -104,12 +105,21 @@ class Recovery:
         self._looked_at.discard(session.image)
 
     def resume(self) -> None:
-        """Go on where the person was."""
-        self._answer(lambda session: self.resumed.emit(session.resume()))
+        """Go on where the person was; what is on the screen and was not saved is kept beside it."""
+        self._answer(self._go_on)
 
     def decline(self) -> None:
         """Begin anew; what was saved is kept under another name."""
         self._answer(lambda session: session.decline())
+
+    def _go_on(self, session: Session) -> None:
+        if session.in_run:
+            raise TracksError("This video is being tracked; stop that run first.")
+        place = self._offered
+        if place and place.saved and not _contains(place.saved.tracks, session.tracks):
+            copy = sidecar.keep_copy(place.path, session.tracks)
+            self.warned.emit(f"The boxes that stood here are kept as {copy.name}.")
+        self.resumed.emit(session.resume())
 
     def _ask(self, image: Image, place: Place) -> None:
         saved = place.saved
@@ -120,7 +130,7 @@ class Recovery:
                 f"There is earlier work on this video: {n_boxes} boxes of {n_objects} {word}."
             )
             self._text.setToolTip(str(place.path))
-            self._asked_for = image
+            self._asked_for, self._offered = image, place
             self._bar.show()
 
     def _answer(self, act: Callable[[Session], object]) -> None:
@@ -128,7 +138,8 @@ class Recovery:
             act(self._open_session())
         except OceanError as error:
             self.warned.emit(str(error))
-        self._withdraw()
+        else:
+            self._withdraw()
 
     def _withdraw(self) -> None:
         """Ask no longer: what was saved is in use, or set aside by the first change."""
@@ -138,8 +149,13 @@ class Recovery:
 
 def _holds(saved: Tracks, shown: Tracks) -> bool:
     """Whether there are boxes on the screen, and all of them were saved."""
+    return len(shown) == len(saved) > 0 and _contains(saved, shown)
+
+
+def _contains(saved: Tracks, shown: Tracks) -> bool:
+    """Whether all boxes on the screen were saved as they are."""
     for row in shown.rows():
         known = saved.get(row.object_id, row.frame) if row.object_id in saved.object_ids else None
         if known is None or not np.allclose(known.box_xyxy, row.box.box_xyxy, atol=SAME_PX):
             return False
-    return len(shown) == len(saved) > 0
+    return True

@@ -21,6 +21,7 @@ from napari_ocean.annotation.sidecar import Autosave, Place
 from napari_ocean.errors import FormatError
 from napari_ocean.plugin import layers
 from napari_ocean.tracks import Change, Tracks
+from napari_ocean.video import image_names
 
 
 class Saving:
@@ -49,6 +50,7 @@ class Saving:
         self._clip: Clip | None = None
         self._autosave: Autosave | None = None
         self._resumed: sidecar.Saved | None = None
+        self._missed: list[Change] = []
 
     def find(self, user_folder: Path) -> Place:
         """Look for the autosave of the clip; it raises a ``FormatError`` if the clip is gone."""
@@ -62,7 +64,8 @@ class Saving:
         """Set what was saved aside and return its new name; None if there was nothing."""
         if self.place is None or self.place.saved is None:
             return None
-        aside = sidecar.set_aside(self.place.path)
+        worth = self.place.saved.tracks.object_ids
+        aside = sidecar.set_aside(self.place.path) if worth else None
         self.place = self.place._replace(saved=None)
         return aside
 
@@ -90,12 +93,14 @@ class Saving:
         aside = None
         with self._failing_aloud():
             if self._autosave is None:
+                self._missed += changes  # until they are written
                 aside = self.decline()
                 place, resumed = self.place.path, self._resumed
                 self._autosave = Autosave(
-                    place, self._clip, tracks, where, resumed=resumed, changes=changes
+                    place, self._clip, tracks, where, resumed=resumed, changes=self._missed
                 )
-                self._resumed = None
+                aside = aside or self._autosave.aside
+                self._resumed, self._missed = None, []
             else:
                 self._autosave.append(changes)
                 self._autosave.note(where)
@@ -132,9 +137,9 @@ def path_of(image: Image) -> Path | None:
 def clip_of(image: Image) -> Clip:
     """What identifies the clip of an image layer."""
     path, frames = path_of(image), layers.n_frames(image)
-    if path is not None:
-        digest = identity.digest_file(path)
-    else:
+    digest = None if path is None else identity.digest_file(path)
+    # the files of a folder without images, such as a Zarr store's, do not tell its pixels
+    if digest is None or (path and path.is_dir() and not image_names(path)):
         data = image.data[0] if image.multiscale else image.data
         first: list[Any] = [slice(None)] * layers.time_axis(image) + [0]
         digest = identity.digest_pixels(np.asarray(data[tuple(first)]))

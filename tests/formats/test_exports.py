@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from napari_ocean import formats
 from napari_ocean.errors import FormatError
 from napari_ocean.formats import Clip, coco, cvat, json, mot, otb, via, voc, yolo
+from napari_ocean.formats.parsing import is_guess
 from napari_ocean.tracks import ABSENT, Source, State, TrackBox, Tracks
 from tests.formats.test_formats import assert_same, track_boxes
 
@@ -106,10 +107,36 @@ def test_mot_gives_back_boxes_and_ids(tracks: Tracks) -> None:
     for row in tracks.rows():
         if row.object_id not in want.object_ids:
             want.add_object(back.label(row.object_id), row.object_id)
-        lost = row.box.state is State.LOST
+        lost = is_guess(row.box)
         read = (0.0, State.LOST, Source.TRACKED) if lost else (1.0, State.FOUND, Source.DRAWN)
         want.put(row.object_id, row.frame, TrackBox(row.box.box_xyxy, *read, row.box.occluded))
     assert_same(back, want, atol=1e-9)
+
+
+def test_a_guess_that_a_person_has_found_fine_is_written_like_any_other_box(tmp_path) -> None:
+    tracks = Tracks()
+    one = tracks.add_object("dog")
+    tracks.draw(one, 0, (10, 10, 30, 30))
+    guess = TrackBox(np.array([12.0, 10.0, 32.0, 30.0]), 0.1, State.LOST, Source.TRACKED)
+    tracks.put(one, 1, guess)
+    tracks.put(one, 2, replace(guess, box_xyxy=np.array([-40.0, 10.0, -20.0, 30.0]), fine=True))
+    suffixes = [*formats.kinds()]
+    without = [formats.left_out(f"a{suffix}", tracks, CLIP) for suffix in suffixes]
+    want = {".yolo.zip": 2, ".voc.zip": 2, ".cvat.xml": 1, ".via.csv": 1}
+    assert dict(zip(suffixes, without, strict=True)) == dict.fromkeys(suffixes, 0) | want
+    assert mot.dumps(tracks).splitlines()[1].split(",")[6] == "0"
+    tracks.put(one, 1, replace(guess, fine=True))
+    assert all(line.split(",")[6] == "1" for line in mot.dumps(tracks).splitlines())
+    assert not any(
+        "ignore" in of for of in stdlib_json.loads(coco.dumps(tracks, CLIP))["annotations"]
+    )
+    assert len(formats.read(_written(tmp_path / "a.cvat.xml", tracks)).frames(one)) == 3
+    assert formats.left_out("a.yolo.zip", tracks, CLIP) == 1  # the one outside the picture
+
+
+def _written(path: Path, tracks: Tracks) -> Path:
+    formats.write(path, tracks, CLIP)
+    return path
 
 
 # -- COCO ------------------------------------------------------------------------------------------
@@ -262,7 +289,7 @@ def test_cvat_gives_back_certain_boxes_and_is_absent_after_them(tracks: Tracks) 
         want = {
             frame: tracks.get(object_id, frame)
             for frame in tracks.frames(object_id)
-            if tracks.get(object_id, frame).state is not State.LOST
+            if not is_guess(tracks.get(object_id, frame))
         }
         if not want:
             assert object_id not in back.object_ids

@@ -83,6 +83,33 @@ def test_boxes_that_left_the_viewer_are_offered_again(desk: Desk, user_folder: P
     assert desk.widget.session.tracks.frames(1) == list(range(20))
 
 
+def test_going_on_with_earlier_work_keeps_what_is_on_the_screen(
+    desk: Desk, user_folder: Path
+) -> None:
+    session = _tracked(desk).widget.session
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    desk.qtbot.wait(60)
+    layer = desk.viewer.layers[session.layer.name]
+    layer.data = [layer.data[0] + [0, 5, 5], *layer.data[1:]]
+    again = OceanWidget(desk.viewer)
+    desk.viewer.window.add_dock_widget(again)
+    desk.qtbot.wait(100)
+    assert not again.controls.saved.isHidden()
+    moved = again.session.tracks.get(1, 0).box_xyxy
+    again.session.in_run = True
+    again.controls.resume.click()
+    assert "stop that run first" in desk.warnings[-1]
+    assert not again.controls.saved.isHidden()
+    again.session.in_run = False
+    again.controls.resume.click()
+    assert again.controls.saved.isHidden()
+    assert not np.allclose(again.session.tracks.get(1, 0).box_xyxy, moved)
+    (aside,) = (path for path in user_folder.iterdir() if ".old-1.ocean.json" in path.name)
+    assert aside.name in desk.warnings[-1]
+    np.testing.assert_allclose(sidecar.read(aside).get(1, 0).box_xyxy, moved, atol=1e-3)
+    again.shut_down()
+
+
 def test_earlier_work_that_makes_room_is_named(desk: Desk, user_folder: Path) -> None:
     _tracked(desk)
     desk.viewer.layers.remove(desk.boxes)

@@ -14,8 +14,9 @@ from napari.layers import Image
 from napari.layers._source import layer_source
 from numpy.testing import assert_allclose
 
+from napari_ocean.annotation import sidecar
 from napari_ocean.plugin.dashboard import whereabouts
-from napari_ocean.plugin.saving import path_of
+from napari_ocean.plugin.saving import clip_of, path_of
 from napari_ocean.plugin.session import Session
 from tests.plugin.hands import assert_in_step, box, change, draw, track
 
@@ -138,6 +139,67 @@ def test_what_is_not_resumed_is_kept(tmp_path: Path, answer: str) -> None:
     back = opened(tmp_path)
     back.resume()
     assert rows(back) == rows(first)
+
+
+def test_another_windows_work_is_never_overwritten(tmp_path: Path) -> None:
+    """Two windows find the same work; what the first one makes of it makes room for the second."""
+    first = opened(tmp_path)
+    work(first)
+    first.close()
+    one, two = opened(tmp_path), opened(tmp_path)
+    one.resume()
+    two.resume()
+    draw(one, 20, box(30))
+    one.close()
+    told = draw(two, 21, box(30))
+    (aside,) = (path for path in tmp_path.iterdir() if path.name.endswith(".old-1.ocean.json"))
+    assert any(aside.name in sentence for sentence in told)
+    assert 20 in {row.frame for row in sidecar.read(aside).rows()}
+    two.close()
+    last = opened(tmp_path)
+    last.resume()
+    assert rows(last) == rows(two)
+
+
+def test_an_edit_that_could_not_be_saved_is_saved_with_the_next(tmp_path, monkeypatch) -> None:
+    first = opened(tmp_path)
+    work(first)
+    first.close()
+    again = opened(tmp_path)
+    again.resume()
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sidecar, "replace_bytes", full)
+    draw(again, 20, box(30))
+    assert "No space left" in again.unsaved
+    monkeypatch.undo()
+    draw(again, 21, box(30))
+    assert again.unsaved == ""
+    killed = opened(tmp_path)
+    killed.resume()
+    assert rows(killed) == rows(again)
+
+
+def test_an_autosave_without_boxes_makes_room_without_a_word(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    draw(first, 0, box(10))
+    first.undo()
+    first.close()
+    again = opened(tmp_path)
+    assert draw(again, 0, box(10)) == []
+    assert not any(".old-" in path.name for path in tmp_path.iterdir())
+
+
+def test_zarr_stores_of_one_size_are_different_clips(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    clips = []
+    for name, level in (("a", 10), ("b", 20)):
+        zarr.save(str(tmp_path / f"{name}.zarr"), np.full((3, 20, 30), level, np.uint8))
+        with layer_source(path=str(tmp_path / f"{name}.zarr")):
+            clips.append(clip_of(Image(np.full((3, 20, 30), level, np.uint8))))
+    assert clips[0].digest != clips[1].digest
 
 
 def test_switched_off_it_writes_nothing(tmp_path: Path) -> None:

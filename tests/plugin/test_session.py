@@ -478,6 +478,18 @@ def test_a_moved_prompt_stays_its_object(session: Session) -> None:
     assert_in_step(session)
 
 
+def test_a_prompt_moved_onto_another_ones_place_stays_its_object(session: Session) -> None:
+    mine = own_layer(session.image, (0, box(10)), (0, box(20)))
+    session.absorb(mine, 0)
+    mine.data = [mine.data[0] + [0, 0, 8], mine.data[1]]
+    session.absorb(mine, 0)
+    session.flush()
+    assert rows(session) == [(1, 0), (2, 0)]
+    assert_allclose(session.tracks.get(1, 0).box_xyxy[[0, 2]], box(10)[[0, 2]] + 8, atol=1e-3)
+    assert_allclose(session.tracks.get(2, 0).box_xyxy, box(20), atol=1e-3)
+    assert_in_step(session)
+
+
 def test_a_prompt_does_not_undo_a_correction(session: Session) -> None:
     mine = own_layer(session.image, (0, box(10)))
     session.absorb(mine, 0)
