@@ -127,7 +127,7 @@ class Pending:
                 self._keys[True].discard((object_id, after))
 
     def passed(
-        self, key: Key, frames: Sequence[int], *, reverse: bool, run: Hashable = None
+        self, key: Key, frames: Sequence[int], *, reverse: bool, run: Hashable = ""
     ) -> None:
         """Take note that a run has met a box.
 
