@@ -126,9 +126,7 @@ class Pending:
                 self._keys[False].discard((object_id, frame))
                 self._keys[True].discard((object_id, after))
 
-    def passed(
-        self, key: Key, frames: Sequence[int], *, reverse: bool, run: Hashable = ""
-    ) -> None:
+    def passed(self, key: Key, frames: Sequence[int], *, reverse: bool, run: Hashable = "") -> None:
         """Take note that a run has met a box.
 
         It waits no longer on the way of that run, and on the other way only if nothing lies there

@@ -8,6 +8,7 @@ from typing import Literal
 
 from napari_ocean.errors import ConfigError
 from napari_ocean.network import resized
+from napari_ocean.training.losses import Objective
 from napari_ocean.training.pairs import PairSettings
 
 
@@ -19,6 +20,9 @@ class TrainSettings:
     """The network."""
     size: dict[str, int] = field(default_factory=dict)
     """What differs from the preset's size: ``channels``, ``tower_depth``, ``blocks``."""
+    objective: Objective = "code"
+    """Labels and losses of the released code, or of the paper where they differ
+    (:mod:`napari_ocean.training.losses`)."""
     seed: int = 0
     """Seed of everything drawn."""
     steps: int = 3000
@@ -59,6 +63,8 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         resized(self.preset, self.size)
+        if self.objective not in ("code", "paper"):
+            raise ConfigError(f"objective is {self.objective!r}; it must be code or paper.")
         if self.backbone_dtype not in ("bfloat16", "float32"):
             raise ConfigError(
                 f"backbone_dtype is {self.backbone_dtype!r}; it must be bfloat16 or float32."

@@ -13,8 +13,11 @@ from napari_ocean.network.grid import cell_centers, distances
 from napari_ocean.network.presets import STRIDE_PX
 
 POSITIVE_RADIUS_CELLS = 2
-"""Radius of the positive region. The paper says 16 px Euclidean; its released code, whose labels
-these are, takes city-block distance in whole cells, 13 positives."""
+"""Radius of the positive region in the released code: city-block distance in whole cells, 13
+positives."""
+
+POSITIVE_RADIUS_PX = 16
+"""Radius of the positive region in the paper: Euclidean distance from the box's centre."""
 
 
 def regression_targets(box: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -60,3 +63,10 @@ def regular_labels(cell: Tensor, size: int) -> Tensor:
     dx = (index[None, None, :] - cell[:, 0, None, None]).abs()
     dy = (index[None, :, None] - cell[:, 1, None, None]).abs()
     return (dx + dy <= POSITIVE_RADIUS_CELLS).float()
+
+
+def round_labels(box: Tensor, size: int) -> Tensor:
+    """1 within :data:`POSITIVE_RADIUS_PX` of the centre of each box, else 0, shape (N, S, S)."""
+    centers = (box[:, :2] + box[:, 2:]) / 2
+    along = (cell_centers(size, box.device) - centers[..., None]).square()  # (N, 2, S)
+    return (along[:, 0, None, :] + along[:, 1, :, None] <= POSITIVE_RADIUS_PX**2).float()

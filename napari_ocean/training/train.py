@@ -279,7 +279,7 @@ def _loop(
         meter.next_part()
         training.set_rates()
         output = trained(frozen(batch.templates), frozen(batch.searches))
-        losses = joint_loss(output, batch.boxes, batch.present)
+        losses = joint_loss(output, batch.boxes, batch.present, objective=settings.objective)
         meter.next_part()
         training.optimizer.zero_grad()
         losses.total.backward()

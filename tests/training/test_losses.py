@@ -8,10 +8,15 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from napari_ocean.network import OCEAN, OceanNet
+from napari_ocean.network import OCEAN, OceanNet, OceanOutput
 from napari_ocean.network.checkpoint import read_checkpoint
 from napari_ocean.training.losses import box_loss, joint_loss, regular_loss, smoothed_iou
-from napari_ocean.training.targets import center_cell, regression_targets, regular_labels
+from napari_ocean.training.targets import (
+    center_cell,
+    regression_targets,
+    regular_labels,
+    round_labels,
+)
 from tests.network.golden import GOLDEN, RTOL, official_state, pixels
 
 
@@ -40,6 +45,48 @@ def test_positive_region_is_a_diamond_of_thirteen_cells() -> None:
     assert labels.sum() == 13
     assert labels[10, 14] == labels[12, 12] == labels[11, 13] == 1
     assert labels[12, 14] == labels[10, 15] == 0
+
+
+def test_the_papers_region_is_round_about_the_centre_itself() -> None:
+    """16 px: two cells along an axis, and the diagonal neighbours of the city-block's diamond."""
+    box = torch.tensor([[117.0, 117, 137, 137]])  # centre 127: the middle cell of 25
+    labels = round_labels(box, 25)[0]
+    assert labels[12, 14] == labels[14, 12] == labels[13, 13] == 1
+    assert labels[13, 14] == labels[12, 15] == 0
+    assert labels.sum() == 13
+    moved = round_labels(box + 4, 25)[0]  # between cells, where no cell is nearest
+    assert_allclose(moved.sum().item(), 12)
+    assert moved[12, 12] == moved[13, 13] == moved[11, 13] == 1
+
+
+def test_the_papers_losses_are_those_of_its_equations() -> None:
+    torch.manual_seed(3)
+    box = torch.tensor([[90.0, 100, 170, 150]])
+    ltrb = torch.rand(1, 4, 25, 25, requires_grad=True)
+    scaled = 60 * ltrb
+    regular, aware = torch.randn(1, 1, 25, 25), torch.randn(1, 1, 25, 25)
+    output = OceanOutput(scaled, regular, aware, torch.zeros(0))
+    losses = joint_loss(output, box, torch.tensor([True]), objective="paper")
+    ious, labels = torch.zeros(25, 25), torch.zeros(25, 25)
+    for row in range(25):
+        for column in range(25):
+            x, y = (8 * (cell - 12) + 127 for cell in (column, row))
+            labels[row, column] = math.hypot(x - 130, y - 125) <= 16
+            if not (90 < x < 170 and 100 < y < 150):
+                continue
+            left, top, right, bottom = scaled[0, :, row, column].tolist()
+            width = min(x + right, 170) - max(x - left, 90)
+            height = min(y + bottom, 150) - max(y - top, 100)
+            both = (left + right) * (top + bottom) + 80 * 50
+            ious[row, column] = width * height / (both - width * height)
+    assert_allclose(losses.box.item(), -ious[ious > 0].log().mean().item(), rtol=1e-5)
+    cross = torch.nn.functional.binary_cross_entropy_with_logits
+    each = cross(regular[0, 0], labels, reduction="none")
+    halves = each[labels > 0].mean() + each[labels == 0].mean()
+    assert_allclose(losses.regular.item(), 1.2 * halves.item() / 2, rtol=1e-5)
+    assert_allclose(losses.aware.item(), cross(aware[0, 0], ious).item(), rtol=1e-5)
+    losses.total.backward()
+    assert torch.isfinite(ltrb.grad).all()
 
 
 def test_distances_are_positive_just_inside() -> None:

@@ -161,6 +161,8 @@ def test_settings_that_cannot_work_are_refused(shards, lite0_file, tmp_path) -> 
         TrainSettings(size={"tower_depth": True})
     with pytest.raises(ConfigError, match="batch is 0"):
         TrainSettings(batch=0)
+    with pytest.raises(ConfigError, match="objective is 'pytracking'; it must be code or paper"):
+        TrainSettings(objective="pytracking")
     with pytest.raises(ConfigError, match="backbone_dtype is 'bf16'; it must be bfloat16"):
         TrainSettings(backbone_dtype="bf16")
     train(replace(TINY, steps=1), shards, tmp_path, backbone=lite0_file, workers=0)
