@@ -194,8 +194,8 @@ def read(path: Path) -> Tracks:
 class Autosave:
     """Keeps an annotation safe while it is worked on.
 
-    Beginning writes the first file anew, with all there is, unless it can go on. Work that somebody
-    else has put there is set aside first.
+    Beginning writes the first file anew, with all there is, unless it can go on. Of work that
+    somebody else has put there a copy is kept beside it.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ class Autosave:
             path.parent.mkdir(parents=True, exist_ok=True)
             going_on = resumed is not None and self._go_on(resumed)
             if not going_on:
-                self.aside = set_aside(path) if _holds_work(path) else None
+                self.aside = _make_room(path)
                 self._begin()
         except OSError as error:
             raise self._failed(error) from error
@@ -326,12 +326,18 @@ class Autosave:
         return FormatError(f"Autosave to {self.path} failed: {reason}. Save your boxes by hand.")
 
 
-def _holds_work(path: Path) -> bool:
-    """Whether there is an autosave with anything in it, or one that cannot be read."""
+def _make_room(path: Path) -> Path | None:
+    """Keep a copy of an autosave with anything in it, and what cannot be read under a new name.
+
+    A copy, not the file: a kill at any moment leaves something to resume.
+    """
+    if not path.exists():
+        return None
     try:
-        return path.exists() and bool(load(path).tracks.object_ids)
+        tracks = load(path).tracks
     except FormatError:
-        return True
+        return set_aside(path)
+    return keep_copy(path, tracks) if tracks.object_ids else None
 
 
 def _journal(path: Path) -> Path:
