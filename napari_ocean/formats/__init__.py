@@ -19,7 +19,7 @@ from typing import Protocol
 from napari_ocean.errors import FormatError
 from napari_ocean.formats import coco, csv, cvat, json, mot, otb, via, voc, yolo
 from napari_ocean.formats.clip import Clip, inside
-from napari_ocean.formats.parsing import is_guess
+from napari_ocean.formats.parsing import certain_rows
 from napari_ocean.tracks import Tracks
 
 __all__ = [
@@ -107,11 +107,10 @@ def left_out(path: str | os.PathLike[str], tracks: Tracks, clip: Clip) -> int:
     suffix = suffix_of(path)
     if suffix not in _WITHOUT_GUESSES:
         return 0
-    found = [row.box for row in tracks.rows()]
-    kept = [box for box in found if not is_guess(box)]
+    kept = certain_rows(tracks)
     if suffix in _INSIDE_ALONE:
-        kept = [box for box in kept if inside(box.box_xyxy, clip) is not None]
-    return len(found) - len(kept)
+        kept = [row for row in kept if inside(row.box.box_xyxy, clip) is not None]
+    return len(tracks) - len(kept)
 
 
 def check(path: str | os.PathLike[str], tracks: Tracks, clip: Clip | None = None) -> None:

@@ -5,11 +5,10 @@ format; https://motchallenge.net/instructions), so the left edge of the frame is
 added to our frame, left and top. Width and height are as they are.
 
 The flag is 1, or 0 ("to be ignored") where the tracker says that it is lost and nobody has marked
-the box as fine; evaluators cut it to a
-whole number, so it holds no score. Visibility is 0 where a box is marked occluded, else 1, as CVAT
-writes it. The class is MOT16's number if all labels are classes of MOT16, else labels are
-counted from 1. An absent object has no line, and absent marks, scores, sources and names of labels
-are lost.
+the box as fine; evaluators cut it to a whole number, so it holds no score. Visibility is 0 where a
+box is marked occluded, else 1, as CVAT writes it. The class is MOT16's number if all labels are
+classes of MOT16, else labels are counted from 1. An absent object has no line, and absent marks,
+scores, sources and names of labels are lost.
 
 Read are lines of 7 values, of 9, or of 10 (results and MOT15, where world coordinates take the
 place of class and visibility). A flag between 0 and 1, as in results, is the score; less

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from napari_ocean.errors import DataError
+from napari_ocean.formats import replace_text
 from napari_ocean.training import processes
 from napari_ocean.training.losses import Losses
 from napari_ocean.training.state import Training
@@ -48,9 +49,7 @@ class Meter:
         lines = self.path.read_text().splitlines()
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         if len(kept) < len(lines):
-            partial = self.path.with_suffix(".part")
-            partial.write_text("".join(f"{line}\n" for line in kept))
-            partial.replace(self.path)
+            replace_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def begin(self) -> None:
         """Note that the next step begins: its pairs are waited for."""

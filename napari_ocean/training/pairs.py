@@ -101,14 +101,11 @@ class PairSettings:
     """Crops with sensor noise or compression, half each."""
 
     def __post_init__(self) -> None:
-        if self.search_px not in SEARCH_PX:
-            raise ConfigError(
-                f"pairs.search_px is {self.search_px}; it must be one of {SEARCH_PX}."
-            )
-        for field in fields(self):
-            if field.name.endswith("_share") and not 0 <= getattr(self, field.name) <= 1:
-                value = getattr(self, field.name)
-                raise ConfigError(f"pairs.{field.name} is {value}; it must lie in [0, 1].")
+        if (side := self.search_px) not in SEARCH_PX:
+            raise ConfigError(f"pairs.search_px is {side}; it must be one of {SEARCH_PX}.")
+        for name in (field.name for field in fields(self) if field.name.endswith("_share")):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ConfigError(f"pairs.{name} is {value}; it must lie in [0, 1].")
 
 
 class PairBatch(NamedTuple):
@@ -189,9 +186,6 @@ class PairSource:
         present = (rng.random(n) >= settings.negative_share) | (stranger < 0)
         scale = rng.uniform(-1, 1, (n, 1)) * settings.search_scale
         aspect = rng.uniform(-1, 1, (n, 1)) * settings.search_aspect * (0.5, -0.5)
-        # films, where there are no photos
-        ground = rng.integers(self._photos or len(self._objects.film), size=n)
-        foreign = self._objects.film[ground] != self._objects.film[self._objects.image[second]]
         plan: Plan = {
             "present": present,
             "flip": rng.random(n) < 0.5,
@@ -201,9 +195,10 @@ class PairSource:
             "search": second,
             "search_shift": rng.uniform(-1, 1, (n, 2)) * settings.search_shift_px,
             "search_scale": np.exp(scale + aspect),
-            "ground": ground,
-            "continued": (rng.random(n) < settings.background_share) & foreign,
-            "transplanted": (rng.random(n) < settings.transplant_share) & foreign,
+            # films, where there are no photos
+            "ground": rng.integers(self._photos or len(self._objects.film), size=n),
+            "continued": rng.random(n) < settings.background_share,
+            "transplanted": rng.random(n) < settings.transplant_share,
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
             **self._stranger_plan(rng, second, "over", settings.occlusion_share, (0.3, 0.7)),
             "places": rng.uniform(0, settings.search_px, (n, _PLACES, 2)),
@@ -217,10 +212,13 @@ class PairSource:
         }
         # last, so that a seed of before there were parts gives the pairs that it gave
         parted = present & (first == second) & (rng.random(n) < settings.part_share)
+        film = self._objects.film
+        foreign = film[plan["ground"]] != film[self._objects.image[second]]
         rolled = (rng.random(n) < settings.roll_share) & self._outlined[second] & ~parted
         return plan | {
             "part": self._parts(rng, second, parted),
-            "transplanted": plan["transplanted"] & ~parted,
+            "continued": plan["continued"] & foreign,
+            "transplanted": plan["transplanted"] & foreign & ~parted,
             "roll": np.where(rolled, rng.uniform(-1, 1, n) * settings.roll, 0.0),
         }
 

@@ -467,26 +467,19 @@ def test_prompts_become_drawn_boxes_once(session: Session) -> None:
     assert_in_step(session)
 
 
-def test_a_moved_prompt_stays_its_object(session: Session) -> None:
-    mine = own_layer(session.image, (0, box(10)), (0, box(50)))
+@pytest.mark.parametrize(
+    ("other", "by_yx"), [(50, (2, 3)), (20, (0, 8))], ids=["apart", "onto another one's place"]
+)
+def test_a_moved_prompt_stays_its_object(session: Session, other: int, by_yx) -> None:
+    mine = own_layer(session.image, (0, box(10)), (0, box(other)))
     session.absorb(mine, 0)
-    mine.data = [mine.data[0] + [0, 2, 3], mine.data[1]]
-    session.absorb(mine, 0)
-    session.flush()
-    assert rows(session) == [(1, 0), (2, 0)]
-    assert_allclose(session.tracks.get(1, 0).box_xyxy, box(13, 12), atol=1e-3)
-    assert_in_step(session)
-
-
-def test_a_prompt_moved_onto_another_ones_place_stays_its_object(session: Session) -> None:
-    mine = own_layer(session.image, (0, box(10)), (0, box(20)))
-    session.absorb(mine, 0)
-    mine.data = [mine.data[0] + [0, 0, 8], mine.data[1]]
+    mine.data = [mine.data[0] + [0, *by_yx], mine.data[1]]
     session.absorb(mine, 0)
     session.flush()
     assert rows(session) == [(1, 0), (2, 0)]
-    assert_allclose(session.tracks.get(1, 0).box_xyxy[[0, 2]], box(10)[[0, 2]] + 8, atol=1e-3)
-    assert_allclose(session.tracks.get(2, 0).box_xyxy, box(20), atol=1e-3)
+    moved = box(10) + np.tile(by_yx[::-1], 2)
+    assert_allclose(session.tracks.get(1, 0).box_xyxy, moved, atol=1e-3)
+    assert_allclose(session.tracks.get(2, 0).box_xyxy, box(other), atol=1e-3)
     assert_in_step(session)
 
 

@@ -568,9 +568,7 @@ def test_metrics_become_curves(tmp_path) -> None:
 
 def test_a_silhouette_too_thin_to_be_seen_is_not_known(images: TrainingImages) -> None:
     """No cell of it is half full, so there is nothing to turn and nothing to cut out."""
-    thin = [replace(of, grids=of.grids // 2) for of in images.photos]
-    for of in thin:
-        of.grids[...] = 90
+    thin = [replace(of, grids=np.full_like(of.grids, 90)) for of in images.photos]
     source = PairSource(
         replace(images, photos=thin), PairSettings(roll_share=1, video_share=0), 0, batch=16
     )
