@@ -6,6 +6,7 @@ can say why a frame is flagged. Keyframes, boxes marked as fine and absent frame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -170,11 +171,29 @@ def queue(found: Iterable[Flag]) -> list[Flag]:
     return sorted(found, key=lambda flag: (-flag.risk, flag.start - flag.stop, flag[:2]))
 
 
-def next_flag(found: Iterable[Flag], frame: int, *, reverse: bool = False) -> Flag | None:
-    """Nearest flag whose frame to look at lies after `frame`, or before it with `reverse`."""
+def next_flag(
+    found: Iterable[Flag], frame: int, object_id: int | None = None, *, reverse: bool = False
+) -> Flag | None:
+    """Nearest flag after a place, or before it with `reverse`: by frame, then by object.
+
+    Parameters
+    ----------
+    found : iterable of Flag
+    frame : int
+        The place; flags are where their frame to look at is.
+    object_id : int, optional
+        The object looked at there; by default all objects of the frame have been seen.
+    reverse : bool
+    """
     if reverse:
-        return max((of for of in found if of.frame < frame), key=lambda of: of.frame, default=None)
-    return min((of for of in found if of.frame > frame), key=lambda of: of.frame, default=None)
+        before = [of for of in found if _place(of) < (frame, object_id or 0)]
+        return max(before, key=_place, default=None)
+    seen = frame, math.inf if object_id is None else object_id
+    return min((of for of in found if _place(of) > seen), key=_place, default=None)
+
+
+def _place(flag: Flag) -> tuple[int, int]:
+    return flag.frame, flag.object_id
 
 
 def helpful(of: Risks, keyframes: Sequence[int], n: int) -> list[int]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from json import loads
 from pathlib import Path
@@ -88,7 +88,12 @@ class Place(NamedTuple):
     problem: str | None
 
 
-def locate(video: str | os.PathLike[str] | None, clip: Clip, user_folder: Path) -> Place:
+def locate(
+    video: str | os.PathLike[str] | None,
+    clip: Clip,
+    user_folder: Path,
+    in_use: Collection[Path] = (),
+) -> Place:
     """Find the autosave of a clip, or the place for a new one.
 
     Parameters
@@ -98,6 +103,8 @@ def locate(video: str | os.PathLike[str] | None, clip: Clip, user_folder: Path) 
     clip : Clip
     user_folder : Path
         For clips without a file or in a folder that cannot be written, named by their digest.
+    in_use : collection of Path
+        Autosaves of annotations that this program works on; they are left out.
     """
     short = clip.digest[:12]
     paths = [user_folder / f"{short}{SUFFIX}"]
@@ -105,6 +112,7 @@ def locate(video: str | os.PathLike[str] | None, clip: Clip, user_folder: Path) 
         video = Path(os.path.abspath(video))
         beside = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
         paths = [*beside, *paths] if _writable(video.parent) else [*paths, *beside]
+    paths = [path for path in paths if path not in in_use]
     problems: list[str] = []
     for path in paths:
         if not path.exists() and not _journal(path).exists():

@@ -97,6 +97,11 @@ class Choices:
             raise TracksError("The range is empty: its last frame lies before its first one.")
         if at_most:
             start, stop = max(start, frame - at_most), min(stop, frame + at_most + 1)
+        if start >= stop:
+            raise TracksError(
+                f"Frame {frame} lies outside the range by more than the {at_most} frames to track "
+                "on either side; go to a frame of the range, or widen it."
+            )
         return start, stop
 
     def legs(

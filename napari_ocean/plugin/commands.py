@@ -70,6 +70,19 @@ class Commands:
             raise TracksError("Select an object first, by its box or in the list of objects.")
         return chosen or ids
 
+    def unlocked(self) -> list[int]:
+        """Objects that a command is for which changes one after the other: all of them or none.
+
+        Raises
+        ------
+        TracksError
+            As :meth:`objects`, and if one is locked.
+        """
+        ids = self.objects()
+        for object_id in ids:
+            self._session.tracks.check_unlocked(object_id)
+        return ids
+
     # -- marks -------------------------------------------------------------------------------------
 
     def keyframe(self) -> None:
@@ -106,12 +119,12 @@ class Commands:
 
     def start_here(self) -> None:
         """Begin the objects on this frame."""
-        for object_id in self.objects():
+        for object_id in self.unlocked():
             self._session.start_here(object_id, self._place.frame)
 
     def end_here(self) -> None:
         """End the objects on this frame."""
-        for object_id in self.objects():
+        for object_id in self.unlocked():
             self._session.end_here(object_id, self._place.frame)
 
     def delete_box(self) -> None:
@@ -134,12 +147,12 @@ class Commands:
 
     def delete(self) -> None:
         """Delete the selected objects."""
-        for object_id in self.objects():
+        for object_id in self.unlocked():
             self._session.delete_object(object_id)
 
     def join(self) -> None:
         """Merge the selected objects into the first one."""
-        keep, *others = self.objects()
+        keep, *others = self.unlocked()
         if not others:
             raise TracksError("Select the two objects that are one.")
         for other in others:
@@ -147,14 +160,14 @@ class Commands:
 
     def split(self) -> None:
         """Give the boxes from this frame on to a new object."""
-        for object_id in self.objects():
+        for object_id in self.unlocked():
             new_id = self._session.split(object_id, self._place.frame)
             self._place.tell(f"Object {new_id} goes on from frame {self._place.frame}.")
 
     def interpolate(self, curve: Curve = Curve.LINEAR) -> None:
         """Interpolate between the keyframes before and after this frame."""
         session, done = self._session, False
-        for object_id in self.objects():
+        for object_id in self.unlocked():
             span = around(session.tracks.keyframes(object_id), self._place.frame)
             if span is not None:
                 session.interpolate([object_id], span[0], span[1] + 1, curve)
@@ -190,10 +203,11 @@ class Commands:
         return [flag for flag in here if flag.object_id in chosen] if chosen else here
 
     def _go_to_flag(self, *, reverse: bool) -> None:
-        review = self._session.review
-        flag = review.next_flag(self._place.frame, reverse=reverse)
+        review, chosen = self._session.review, self._place.chosen
+        at = chosen[0] if len(chosen) == 1 else None
+        flag = review.next_flag(self._place.frame, at, reverse=reverse)
         if flag is None:
-            every = sorted(review.queue(), key=lambda of: of.frame, reverse=reverse)
+            every = sorted(review.queue(), key=lambda of: (of.frame, of.object_id), reverse=reverse)
             if not every:
                 self._place.tell("Nothing is left to review.")
                 return

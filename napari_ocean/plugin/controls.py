@@ -98,7 +98,6 @@ class Controls(QWidget):
 
     def _make_buttons(self) -> None:
         self.draw = _button("draw", "Draw a box", "Draw a rectangle around an object.")
-        self.draw.setCheckable(True)
         self.undo = _button("undo", "↶ Undo", "Take the last step back.")
         self.redo = _button("redo", "↷ Redo", "Make the step undone last again.")
         self.backward = _button("backward", "◀ Track", f"Track towards the first frame. {RULE}")

@@ -53,6 +53,11 @@ class Dashboard:
             for scored in (True, False):
                 self._lanes.pop((object_id, scored), None)
 
+    def show_history(self, session: Session | None, why_not: str) -> None:
+        """Say what can be undone and redone now, or `why_not`."""
+        undo, redo = (session.undo_labels, session.redo_labels) if session else ([], [])
+        self._on.show_history(next(iter(undo), None), next(iter(redo), None), why_not)
+
     def show(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
         """Show everything anew."""
         self.show_objects(session)

@@ -10,7 +10,9 @@ from typing import Any
 from napari_ocean.annotation import edits, interpolate
 from napari_ocean.annotation.history import History
 from napari_ocean.annotation.interpolate import Curve
+from napari_ocean.errors import TracksError
 from napari_ocean.plugin.plan import Pending
+from napari_ocean.plugin.prompts import Prompts
 from napari_ocean.plugin.view import BoxesView
 from napari_ocean.tracks import Tracks
 
@@ -26,7 +28,9 @@ class Editing(ABC):
     history: History
     view: BoxesView
     pending: Pending
+    prompts: Prompts
     n_frames: int
+    in_run: bool
     next_object: int
     next_label: str
 
@@ -51,6 +55,7 @@ class Editing(ABC):
         label = self._travel(self.history.undo)
         if label is not None:
             self.pending.run_undone(self.history.redo_key, self.tracks)
+            self.prompts.travel(self.history.redo_key, back=True)
         return label
 
     def redo(self) -> str | None:
@@ -58,6 +63,7 @@ class Editing(ABC):
         label = self._travel(self.history.redo)
         if label is not None:
             self.pending.run_redone(self.history.undo_key)
+            self.prompts.travel(self.history.undo_key, back=False)
         return label
 
     def _travel(self, move: Callable[[], str | None]) -> str | None:
@@ -115,7 +121,12 @@ class Editing(ABC):
             edits.join(self.tracks, keep, other)
 
     def split(self, object_id: int, frame: int) -> int:
-        """Give the object's boxes from a frame on to a new object; return its id."""
+        """Give the object's boxes from a frame on to a new object; return its id.
+
+        Not during a run, which would go on with the old one.
+        """
+        if self.in_run:
+            raise TracksError("Stop the run first; then split the object.")
         with self._edit(f"Split {self.name(object_id)}"):
             return edits.split(self.tracks, object_id, frame)
 

@@ -241,7 +241,8 @@ def problem(found: LayerBoxes, row: int, image: Image, of: str = "A shape") -> s
     try:
         boxes.check(found.boxes_xyxy[row], frame_hw(image))
     except BoxError as error:
-        return f"{of} on frame {frame} is not used. {error}"
+        where = "" if frame == NO_FRAME else f" on frame {frame}"
+        return f"{of}{where} is not used. {error}"
     return None
 
 

@@ -25,11 +25,14 @@ class Naming:
     def __init__(self, controls: Controls, session: Callable[[], Session | None]) -> None:
         self._on = controls
         self._session = session
+        self._proposed = NEW_OBJECT
+        self._typed_for: int | None = None
         self._labels = QStringListModel()
         completer = QCompleter(self._labels)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         controls.label.native.setCompleter(completer)
         controls.next_object.changed.connect(self._on_next_object)
+        controls.label.native.textEdited.connect(self._on_typed)
         controls.label.native.editingFinished.connect(self._on_label)
 
     def show(self) -> None:
@@ -59,6 +62,7 @@ class Naming:
         str
             What to tell the person; empty where the choice stays as it is.
         """
+        self._withdraw()
         session = self._session()
         if session is None or len(chosen) != 1 or session.next_object != NEW_OBJECT:
             return ""
@@ -68,8 +72,23 @@ class Naming:
         if tracks.info(object_id).locked:
             return ""
         session.choose_next(object_id)
+        self._proposed = object_id
         self.show()
         return f"The next box is {session.name(object_id)}'s; choose 'new object' for another."
+
+    def show_frame(self, frame: int) -> None:
+        """Take back a proposal whose object has a box on this frame: it is not to be replaced."""
+        session = self._session()
+        if session is not None and self._proposed in session.tracks.on_frame(frame):
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Have the next box be a new object's, unless the person has said whose it is."""
+        session, proposed = self._session(), self._proposed
+        self._proposed = NEW_OBJECT
+        if session is not None and session.next_object == proposed != NEW_OBJECT:
+            session.choose_next(NEW_OBJECT)
+            self.show()
 
     def _labelled_object(self) -> int | None:
         """Object whose label the field shows, None for that of new ones."""
@@ -79,21 +98,28 @@ class Naming:
         selected = session.selected()
         return selected.pop() if len(selected) == 1 else (session.next_object or None)
 
+    def _on_typed(self) -> None:
+        """Keep whose label is typed: what is clicked next may select something else first."""
+        if self._typed_for is None:
+            self._typed_for = self._labelled_object() or NEW_OBJECT
+
     def _on_label(self) -> None:
         session, label = self._session(), self._on.label.value.strip()
-        object_id = self._labelled_object()
+        typed_for, self._typed_for = self._typed_for, None
+        object_id = self._labelled_object() if typed_for is None else typed_for or None
         self._on.label.native.setModified(False)
         if session is None or not label:
             return
         if object_id is None:
             session.choose_next(session.next_object, label)
-        elif label != session.tracks.label(object_id):
+        elif object_id in session.tracks.object_ids and label != session.tracks.label(object_id):
             session.set_object(object_id, label=label)
             session.choose_next(session.next_object, label)
         self.show()
 
     def _on_next_object(self, object_id: int) -> None:
         session = self._session()
+        self._proposed = NEW_OBJECT
         if session is not None:
             session.choose_next(object_id)
             self.show_label()

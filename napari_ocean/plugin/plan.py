@@ -63,7 +63,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._keys: dict[bool, set[Key]] = {False: set(), True: set()}
-        self._waited: dict[tuple[int, bytes], list[bool]] = {}
+        self._waited: dict[tuple[int, bytes], tuple[int, list[bool]]] = {}
         self._met: dict[Hashable, list[tuple[Key, bool]]] = defaultdict(list)
 
     def add(self, *keys: Key) -> None:
@@ -99,17 +99,27 @@ class Pending:
             return moved
         if isinstance(before, TrackBox):
             waited = [key in self._keys[reverse] for reverse in (False, True)]
-            self._waited[change.frame, before.box_xyxy.tobytes()] = waited
+            self._waited[change.frame, before.box_xyxy.tobytes()] = change.object_id, waited
         self.remove(key)
         if isinstance(after, TrackBox):
             self.add(key)
-            if waited := self._waited.pop((change.frame, after.box_xyxy.tobytes()), []):
-                frames = tracks.frames(change.object_id)
-                for reverse in (False, True):
-                    beyond = frames[0] < change.frame if reverse else frames[-1] > change.frame
-                    if beyond and not waited[reverse]:
-                        self._keys[reverse].discard(key)
+            gone = self._waited.pop((change.frame, after.box_xyxy.tobytes()), None)
+            if gone is not None:
+                self._wait_as_it_did(key, *gone, tracks.frames(change.object_id))
         return before is not after
+
+    def _wait_as_it_did(
+        self, key: Key, owner: int, waited: Sequence[bool], frames: Sequence[int]
+    ) -> None:
+        """Have a box that came back wait no longer where it did not; `frames` are its object's.
+
+        In another object it waits where no box lies beyond it, as nothing was tracked there.
+        """
+        object_id, frame = key
+        for reverse in (False, True):
+            beyond = frames[0] < frame if reverse else frames[-1] > frame
+            if not waited[reverse] and (beyond or owner == object_id):
+                self._keys[reverse].discard(key)
 
     def filled(self, tracks: Tracks, object_id: int, frames: range) -> None:
         """Take note that boxes were interpolated: the keyframes beside them wait no longer there.
@@ -247,7 +257,8 @@ def plan(
             )
             groups[_as_far_as(reach, tracks, object_id, of)].append(object_id)
 
-    if who is Who.WAITING:
+    at_hand = reach is Reach.KEYFRAME and not tracks.on_frame(frame).keys().isdisjoint(selected)
+    if who is Who.WAITING and not at_hand:
         for reverse in ways:
             for object_id, frames in (pending or Pending()).frames(reverse=reverse).items():
                 add(object_id, frames, reverse=reverse)
@@ -256,12 +267,8 @@ def plan(
         for reverse in ways:
             for object_id, frames in begins.items():
                 add(object_id, [pick(frames)], reverse=reverse)
-    if not groups:
-        where = "before" if direction is Direction.BACKWARD else "after"
-        raise TracksError(
-            f"No frame of the range {start} to {stop - 1} lies {where} the box; widen the range "
-            "or track in the other direction."
-        )
+        if not groups:
+            raise TracksError(_why_none(tracks, begins, direction, start, stop))
     return _legs(groups)
 
 
@@ -305,6 +312,19 @@ def shut_off(tracks: Tracks, leg: Leg) -> list[tuple[int, range]]:
             spans = tracks.absent_spans(object_id)
             found += [(object_id, span) for span in spans if begin + step in span]
     return found
+
+
+def _why_none(
+    tracks: Tracks, object_ids: Iterable[int], direction: Direction, start: int, stop: int
+) -> str:
+    """Why none of some objects can be tracked."""
+    if all(tracks.info(object_id).locked for object_id in object_ids):
+        return "All objects to track are locked; unlock one in the list first."
+    where = "before" if direction is Direction.BACKWARD else "after"
+    return (
+        f"No frame of the range {start} to {stop - 1} lies {where} the box; widen the range "
+        "or track in the other direction."
+    )
 
 
 class _Pass(NamedTuple):

@@ -7,7 +7,10 @@ object, also after it was moved, and is left alone where it was not; one with a 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Shapes
@@ -33,6 +36,33 @@ class Prompt(NamedTuple):
     object_id: int
     frame: int
     box_xyxy: FloatArray
+
+
+class Prompts:
+    """What is known of the shapes of layers; undo and redo of taking them go for it too."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Shapes, list[Prompt]] = WeakKeyDictionary()
+        self._steps: WeakKeyDictionary[Shapes, dict[Hashable, list[list[Prompt]]]]
+        self._steps = WeakKeyDictionary()
+
+    def absorb(self, session: Session, layer: Shapes, frame: int) -> None:
+        """Take the shapes of a layer as drawn boxes (:func:`absorb`), as one step.
+
+        Nothing is known of it any longer once all boxes were deleted: that starts it anew.
+        """
+        before = self._known.get(layer, []) if len(session.tracks) else []
+        key = uuid4().hex
+        with session.history.step(f"Take the shapes of {layer.name}", key):
+            after = absorb(session, layer, frame, before)
+        self._known[layer] = after
+        self._steps.setdefault(layer, {})[key] = [before, after]
+
+    def travel(self, step: Hashable, *, back: bool) -> None:
+        """Know what was known before a step, which was undone, or after it again."""
+        for layer, steps in self._steps.items():
+            if step in steps:
+                self._known[layer] = steps[step][not back]
 
 
 def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> list[Prompt]:

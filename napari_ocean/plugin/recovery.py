@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from weakref import WeakSet
+from weakref import ReferenceType, WeakKeyDictionary, WeakSet, ref
 
 import numpy as np
 import platformdirs
@@ -16,7 +17,7 @@ from napari_ocean.annotation.sidecar import Place
 from napari_ocean.errors import OceanError, TracksError
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.layers import SAME_PX
-from napari_ocean.plugin.saving import clip_of, path_of
+from napari_ocean.plugin.saving import clip_of, locate
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import Tracks
 
@@ -55,26 +56,26 @@ class Recovery:
         self._on = on
         self._open_session = open_session
         self._looked_at: WeakSet[Image] = WeakSet()
-        self._asked_for: Image | None = None
-        self._offered: Place | None = None
+        self._offers: WeakKeyDictionary[Image, Place] = WeakKeyDictionary()
+        self._in_view: ReferenceType[Image] | None = None
         controls.resume.clicked.connect(self.resume)
         controls.decline.clicked.connect(self.decline)
 
     def look(self, image: Image) -> None:
         """See whether there is something to go on with; once for each image."""
-        self._bar.setVisible(self._asked_for is image)
+        self._in_view = ref(image)
+        self._show()
         if not self._on or image in self._looked_at or any(of.image is image for of in _located):
             return
         self._looked_at.add(image)
         try:
-            place = sidecar.locate(path_of(image), clip_of(image), user_folder())
+            place = locate(image, clip_of(image), user_folder())
         except OceanError as error:
             self.warned.emit(str(error))
             return
         if place.problem:
             self.warned.emit(place.problem)
-        if place.saved is not None and place.saved.tracks.object_ids:
-            self._ask(image, place)
+        self._ask(image, place)
 
     def begin(self, session: Session) -> None:
         """Have a session autosaved from now on.
@@ -91,18 +92,17 @@ class Recovery:
         except OceanError as error:
             self.warned.emit(str(error))
             return
-        session.changed.connect(self._withdraw)
-        if place.saved is None:
-            return
-        if _holds(place.saved.tracks, session.tracks):
-            session.resume()
-        elif place.saved.tracks.object_ids:
+        session.changed.connect(partial(self._withdraw, session.image))
+        if place.saved is not None and _holds(place.saved.tracks, session.tracks):
+            session.resume(same=True)
+        else:
             self._ask(session.image, place)
 
     def forget(self, session: Session) -> None:
         """Look again for what was saved of a clip whose boxes have left the viewer."""
         _located.discard(session)
         self._looked_at.discard(session.image)
+        self._offers.pop(session.image, None)
 
     def resume(self) -> None:
         """Go on where the person was; what is on the screen and was not saved is kept beside it."""
@@ -115,36 +115,44 @@ class Recovery:
     def _go_on(self, session: Session) -> None:
         if session.in_run:
             raise TracksError("This video is being tracked; stop that run first.")
-        place = self._offered
+        place = self._offers.get(session.image)
         if place and place.saved and not _contains(place.saved.tracks, session.tracks):
             copy = sidecar.keep_copy(place.path, session.tracks)
             self.warned.emit(f"The boxes that stood here are kept as {copy.name}.")
         self.resumed.emit(session.resume())
 
     def _ask(self, image: Image, place: Place) -> None:
-        saved = place.saved
-        if saved is not None:
-            n_objects, n_boxes = len(saved.tracks.object_ids), len(saved.tracks)
+        """Offer what was saved of an image, if there is anything."""
+        if place.saved is not None and place.saved.tracks.object_ids:
+            self._offers[image] = place
+        self._show()
+
+    def _answer(self, act: Callable[[Session], object]) -> None:
+        try:
+            session = self._open_session()
+            act(session)
+        except OceanError as error:
+            self.warned.emit(str(error))
+        else:
+            self._withdraw(session.image)
+
+    def _withdraw(self, image: Image, _ids: object = None) -> None:
+        """Ask no longer: what was saved is in use, or set aside by the first change."""
+        self._offers.pop(image, None)
+        self._show()
+
+    def _show(self) -> None:
+        """Have the bar there if something is offered of the image in view."""
+        image = self._in_view and self._in_view()
+        place = None if image is None else self._offers.get(image)
+        if place is not None and place.saved is not None:
+            n_objects, n_boxes = len(place.saved.tracks.object_ids), len(place.saved.tracks)
             word = "object" if n_objects == 1 else "objects"
             self._text.setText(
                 f"There is earlier work on this video: {n_boxes} boxes of {n_objects} {word}."
             )
             self._text.setToolTip(str(place.path))
-            self._asked_for, self._offered = image, place
-            self._bar.show()
-
-    def _answer(self, act: Callable[[Session], object]) -> None:
-        try:
-            act(self._open_session())
-        except OceanError as error:
-            self.warned.emit(str(error))
-        else:
-            self._withdraw()
-
-    def _withdraw(self) -> None:
-        """Ask no longer: what was saved is in use, or set aside by the first change."""
-        self._asked_for = None
-        self._bar.hide()
+        self._bar.setVisible(place is not None)
 
 
 def _holds(saved: Tracks, shown: Tracks) -> bool:

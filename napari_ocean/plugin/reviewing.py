@@ -103,9 +103,11 @@ class Review:
         """All flags, the riskiest first."""
         return review.queue(self.flags())
 
-    def next_flag(self, frame: int, *, reverse: bool = False) -> Flag | None:
+    def next_flag(
+        self, frame: int, object_id: int | None = None, *, reverse: bool = False
+    ) -> Flag | None:
         """Nearest flag after a frame, or before it."""
-        return review.next_flag(self.flags(), frame, reverse=reverse)
+        return review.next_flag(self.flags(), frame, object_id, reverse=reverse)
 
     def helpful(self, object_id: int, n: int) -> list[int]:
         """Frames where a correction of an object would help most, the best first."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_ocean.plugin.plan import Leg, said, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
-from napari_ocean.tracks import BoxChange, State, TrackBox
+from napari_ocean.tracks import BoxChange, ObjectPrediction, State, TrackBox
 from napari_ocean.video import FrameSource
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Run(QObject):
         self._shut_off = [of for leg in legs for of in shut_off(session.tracks, leg)]
         self._id = uuid4().hex
         self._control = Control()
-        self._worker: Any = track_in_thread(video, session.tracks.copy(), legs, load, self._control)
+        self._seeds = session.tracks.copy()
+        self._worker: Any = track_in_thread(video, self._seeds, legs, load, self._control)
         self._worker.yielded.connect(self._on_batch)
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
@@ -114,7 +116,7 @@ class Run(QObject):
 
     def _on_batch(self, batch: Batch) -> None:
         self.session.record(
-            batch.predictions,
+            [found for found in batch.predictions if not self._is_taken_back(found)],
             reverse=batch.reverse,
             label=self._label,
             run=self._id,
@@ -125,6 +127,17 @@ class Run(QObject):
         self._states.update(((p.object_id, p.frame), p.state) for p in batch.predictions)
         self.advanced.emit(batch)
         self.session.flush()  # nothing is left where the view has gone along
+
+    def _is_taken_back(self, found: ObjectPrediction) -> bool:
+        """Whether this only repeats a box of the person's, who has deleted it meanwhile."""
+        key, tracks = (found.object_id, found.frame), self.session.tracks
+        seed = said(self._seeds.get(*key))
+        return (
+            isinstance(seed, TrackBox)
+            and np.array_equal(seed.box_xyxy, found.box_xyxy)
+            and found.object_id in tracks.object_ids
+            and said(tracks.get(*key)) is None
+        )
 
     def _on_returned(self, problem: str | None) -> None:
         self.problem = problem

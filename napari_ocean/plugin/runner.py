@@ -65,6 +65,11 @@ class Runner:
         self._activity: Any = None
         self._updating = False
         self._activity_soon = single_shot(None, self._show_activity, ACTIVITY_MS)
+        controls.follow.changed.connect(self._on_follow)
+
+    def _on_follow(self, follow: bool) -> None:
+        if self.run is not None:
+            self.run.follow = follow
 
     def loader(self) -> Callable[[], Tracker]:
         """What makes the chosen tracker, to be called in the worker.

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from napari.layers import Image
@@ -22,6 +23,9 @@ from napari_ocean.errors import FormatError
 from napari_ocean.plugin import layers
 from napari_ocean.tracks import Change, Tracks
 from napari_ocean.video import image_names
+
+_living: WeakSet[Saving] = WeakSet()
+"""Those that have a place: two layers may show one clip."""
 
 
 class Saving:
@@ -54,10 +58,10 @@ class Saving:
 
     def find(self, user_folder: Path) -> Place:
         """Look for the autosave of the clip; it raises a ``FormatError`` if the clip is gone."""
-        path = path_of(self._image)
         with self._failing_aloud():
             self._clip = clip_of(self._image)
-        self.place = sidecar.locate(path, self._clip, user_folder)
+        self.place = locate(self._image, self._clip, user_folder)
+        _living.add(self)
         return self.place
 
     def decline(self) -> Path | None:
@@ -112,7 +116,8 @@ class Saving:
             self._autosave.note(where)
 
     def close(self) -> None:
-        """Write one whole file."""
+        """Write one whole file; what is there belongs to nobody from then on."""
+        _living.discard(self)
         autosave, self._autosave = self._autosave, None
         if autosave is not None and self.on:
             autosave.close()
@@ -126,6 +131,13 @@ class Saving:
             self.problem = str(error)
             raise
         self.problem = ""
+
+
+def locate(image: Image, clip: Clip, user_folder: Path) -> Place:
+    """Find the autosave of an image layer, or a place for it that no other layer has."""
+    others = [saving for saving in _living if saving._image is not image]
+    in_use = {saving.place.path for saving in others if saving.place is not None}
+    return sidecar.locate(path_of(image), clip, user_folder, in_use)
 
 
 def path_of(image: Image) -> Path | None:

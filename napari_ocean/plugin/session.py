@@ -13,7 +13,7 @@ signals
 state
     ``tracks, layer, image, n_frames, frame`` (shown), ``next_object, next_label, in_run``;
     ``object_ids`` (with boxes), ``selected(frame=None)``, ``labels()`` used so far,
-    ``color(id)`` as ``#rrggbb``; ``color_by`` ("object" or "score"), settable.
+    ``color(id)`` as ``#rrggbb``; ``view.color_by`` ("object" or "score"), settable.
 undo
     ``undo() -> label or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
 objects
@@ -26,7 +26,7 @@ marks (over ``range(start, stop)``; each raises ``TracksError`` on locked object
     ``keep(ids, frame)`` turns the machine's boxes into keyframes, ``interpolate(ids, start, stop,
     curve)``.
 review (``session.review``, cached)
-    ``risks(id)``, ``flags(id=None)``, ``queue()``, ``next_flag(frame, reverse=False)``,
+    ``risks(id)``, ``flags(id=None)``, ``queue()``, ``next_flag(frame, id=None, reverse=False)``,
     ``strip(id)`` one ``Mark`` a frame, ``helpful(id, n)``, ``summary(id)``, ``next_keyframe(ids,
     frame, reverse=False)``.
 view
@@ -43,7 +43,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.components import Dims
@@ -54,13 +53,14 @@ from napari_ocean.annotation.history import History
 from napari_ocean.annotation.sidecar import Place
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import FormatError
-from napari_ocean.plugin import layers, prompts
+from napari_ocean.plugin import layers
 from napari_ocean.plugin.editing import Editing
 from napari_ocean.plugin.plan import Key, Pending
+from napari_ocean.plugin.prompts import Prompts
 from napari_ocean.plugin.pull import fill, pull
 from napari_ocean.plugin.reviewing import Review
 from napari_ocean.plugin.saving import Saving
-from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, ColorBy
+from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
 from napari_ocean.tracks import BoxChange, Change, ObjectPrediction, Tracks
 
 
@@ -73,10 +73,13 @@ class Left(NamedTuple):
         The annotation, which the layer may hold in part only.
     seen : dict of (int, int) to ndarray
         What the layer showed of it.
+    pending : Pending
+        Drawn boxes that wait for a run.
     """
 
     tracks: Tracks
     seen: dict[Key, FloatArray]
+    pending: Pending
 
 
 class Session(Editing):
@@ -108,6 +111,8 @@ class Session(Editing):
         Label of the next new object.
     in_run : bool
         Whether a run is writing to this session.
+    turning : bool
+        Whether the layer is just going to another frame.
     n_frames : int
     """
 
@@ -129,12 +134,12 @@ class Session(Editing):
         self.n_frames = layers.n_frames(image)
         self.next_object = NEW_OBJECT
         self.next_label = str(layers.DRAWN["label"])
-        self.in_run = False
+        self.in_run = self.turning = False
         self._dirty: set[Key] = set()
         self._stale = False
         self._news: list[str] = []
         self._told: set[str] = set()
-        self._prompts: WeakKeyDictionary[Shapes, list[prompts.Prompt]] = WeakKeyDictionary()
+        self.prompts = Prompts()
         self._dims: Dims | None = None
         self._saving = Saving(image)
         self.view = BoxesView(self.layer, image, Tracks())
@@ -143,7 +148,7 @@ class Session(Editing):
             fill(self.view, image)
         else:
             self.view.seen = left.seen
-        self._start_history()
+        self._start_history(left and left.pending)
         self.pull()
         self.choose_next(NEW_OBJECT)
         self.view.edited.connect(self.edited.emit)
@@ -154,8 +159,11 @@ class Session(Editing):
         self.pending = Pending()
         self.review = Review(tracks, self.n_frames)
 
-    def _start_history(self) -> None:
+    def _start_history(self, pending: Pending | None = None) -> None:
         self.history = History(self.tracks, committed=self._on_committed)
+        if pending is not None:
+            self.pending = pending
+            return
         for object_id in self.tracks.object_ids:
             drawn = self.tracks.keyframes(object_id)
             if drawn == self.tracks.frames(object_id):  # it was not tracked yet
@@ -167,7 +175,7 @@ class Session(Editing):
         self.note()
         self._safely(self._saving.close)
         self.view.close()
-        return Left(self.tracks.copy(), dict(self.view.seen))
+        return Left(self.tracks.copy(), dict(self.view.seen), self.pending)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -208,15 +216,6 @@ class Session(Editing):
         used = [self.tracks.label(k) for k in reversed(self.tracks.object_ids)]
         return list(dict.fromkeys([self.next_label, *used]))
 
-    @property
-    def color_by(self) -> ColorBy:
-        """What the colour of a box tells."""
-        return self.view.color_by
-
-    @color_by.setter
-    def color_by(self, color_by: ColorBy) -> None:
-        self.view.color_by = color_by
-
     def tell(self, problem: str, *, again: bool = False) -> None:
         """Keep a sentence for the user, unless it was told before."""
         if again or problem not in self._told:
@@ -249,16 +248,19 @@ class Session(Editing):
 
     def show_frame(self, frame: int) -> None:
         """Go along with a person to another frame."""
-        if frame != self.view.frame:
-            if self.view.touched:
-                self.pull()
-            selected = self.selected()
-            self.view.frame = frame
-            self._stale = True
-            if not self.busy:
-                self._show()
-                if selected:  # where they have a box here: Delete takes what is seen
-                    self.select(selected)
+        if frame == self.view.frame:
+            return
+        if self.view.touched:
+            self.pull()
+        selected = self.selected()
+        self.view.frame = frame
+        self._stale = True
+        if not self.busy:
+            self.turning = True  # what is selected less now, no person has deselected
+            self._show()
+            if selected:  # where they have a box here: Delete takes what is seen
+                self.select(selected)
+            self.turning = False
 
     def follow(self, dims: Dims) -> None:
         """Go along with a viewer from now on."""
@@ -324,13 +326,8 @@ class Session(Editing):
         return chosen
 
     def absorb(self, layer: Shapes, frame: int) -> None:
-        """Take the shapes of the user's own layer as drawn boxes (:mod:`~.prompts` says how).
-
-        Nothing is known of a layer any longer once all boxes were deleted: that starts it anew.
-        """
-        known = self._prompts.get(layer, []) if len(self.tracks) else []
-        with self.history.step(f"Take the shapes of {layer.name}"):
-            self._prompts[layer] = prompts.absorb(self, layer, frame, known)
+        """Take the shapes of the user's own layer as drawn boxes (:mod:`~.prompts` says how)."""
+        self.prompts.absorb(self, layer, frame)
 
     def draw(self, object_id: int, frame: int, box_xyxy: FloatArray) -> None:
         """Make a box a drawn one."""
@@ -418,14 +415,17 @@ class Session(Editing):
         place = self._saving.place
         return place is not None and path.resolve() == place.path.resolve()
 
-    def resume(self) -> dict[str, Any]:
-        """Go on with the saved annotation instead of this one; return where the person was."""
+    def resume(self, *, same: bool = False) -> dict[str, Any]:
+        """Go on with the saved annotation instead of this one; return where the person was.
+
+        Where it is the `same`, what waits for a run goes on waiting.
+        """
         saved = self._saving.take()
         if saved is None:
             return {}
-        before = set(self.tracks.object_ids)
+        before, pending = set(self.tracks.object_ids), self.pending if same else None
         self._begin(saved.tracks)
-        self._start_history()
+        self._start_history(pending)
         self.next_label = str(saved.place.get("label", self.next_label))
         self.choose_next(NEW_OBJECT)
         self._dirty = {key for key in self.view.rows if key}

@@ -288,8 +288,9 @@ class BoxesView:
 
     @color_by.setter
     def color_by(self, color_by: ColorBy) -> None:
-        self._color_by = ColorBy(color_by)
-        self.write_features(row for row, key in enumerate(self.rows) if key)
+        if color_by != self._color_by:
+            self._color_by = ColorBy(color_by)
+            self.write_features(row for row, key in enumerate(self.rows) if key)
 
     def _rgba(self, keys: Sequence[Key]) -> FloatArray:
         """Colours of some boxes, shape (N, 4)."""

@@ -83,7 +83,7 @@ class OceanWidget(QWidget):
     def _connect(self) -> None:
         on = self.controls
         on.image.changed.connect(lambda: self._show_image())
-        on.color_by.changed.connect(self._on_color_by)
+        on.color_by.changed.connect(lambda: self._show_colors())
         for command in COMMANDS:
             button = getattr(on, command.name, None)
             if button is not None:
@@ -187,6 +187,7 @@ class OceanWidget(QWidget):
             session = self._held.find(image)
             self._choices.offer_parts(image, session, list(self.viewer.layers), added)
             self._recovery.look(image)
+            self._show_colors()
         else:
             self._choices.offer_nothing()
         self._show_objects()
@@ -258,7 +259,8 @@ class OceanWidget(QWidget):
     def _on_selection(self) -> None:
         session = self.session
         ids = sorted(session.selected()) if session is not None else []
-        if ids and ids != self._chosen:  # an empty selection may just be another frame
+        turning = session is not None and session.turning  # not all have a box on each frame
+        if ids and ids != self._chosen and not turning:
             self._chosen = ids
             self._step_soon.start()
         self._naming.show_label()
@@ -269,6 +271,7 @@ class OceanWidget(QWidget):
 
     def _show_chosen(self) -> None:
         self._forget_gone()
+        self._naming.show_frame(self.frame)
         self._dashboard.show_chosen(self.session, self._chosen, self.frame)
 
     def _forget_gone(self) -> None:
@@ -309,14 +312,11 @@ class OceanWidget(QWidget):
             self.tell(whereabouts(self.image, self.session))
 
     def _show_history(self) -> None:
-        session = self.session
-        undo, redo = (session.undo_labels, session.redo_labels) if session else ([], [])
-        why_not = "Stop the run first." if self.running else ""
-        self.controls.show_history(next(iter(undo), None), next(iter(redo), None), why_not)
+        self._dashboard.show_history(self.session, "Stop the run first." if self.running else "")
 
-    def _on_color_by(self, what: str) -> None:
+    def _show_colors(self) -> None:
         if self.session is not None:
-            self.session.color_by = ColorBy(what)
+            self.session.view.color_by = ColorBy(self.controls.color_by.value)
 
     def _on_object_edited(self, object_id: int, settings: dict[str, Any]) -> None:
         if self.session is not None:
@@ -364,7 +364,7 @@ class OceanWidget(QWidget):
         session = self._open_session()
         layer = self.controls.shapes.value or session.layer
         self.viewer.layers.selection.active = layer
-        layer.mode = "add_rectangle"
+        layer.visible, layer.mode = True, "add_rectangle"
         self._runner.stay()  # a box is drawn on the frame that is shown now
         if proposed := self._naming.propose(self._chosen, self.frame):
             self.tell(proposed)

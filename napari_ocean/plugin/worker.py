@@ -178,19 +178,23 @@ class _Runner:
             taught_by=self._tracks,
             corrections=None if leg.fused else self._control.corrections(),
         )
-        with closing(predictions):
-            for prediction in predictions:
-                found.append(prediction)
-                self._done += 1
-                held = self._control.hold.is_set()
-                if held or perf_counter() - self._last >= self._batch_s:
-                    yield self._batch(found[told:] if show else [], reverse=reverse)
-                    told = len(found)
-                    if held:
-                        self._begun += self._control.wait()
-                    self._last = perf_counter()
-                if self._control.stop.is_set():
-                    break
+        try:
+            with closing(predictions):
+                for prediction in predictions:
+                    found.append(prediction)
+                    self._done += 1
+                    held = self._control.hold.is_set()
+                    if held or perf_counter() - self._last >= self._batch_s:
+                        yield self._batch(found[told:] if show else [], reverse=reverse)
+                        told = len(found)
+                        if held:
+                            self._begun += self._control.wait()
+                        self._last = perf_counter()
+                    if self._control.stop.is_set():
+                        break
+        except Exception:  # what was found up to there stays
+            yield self._batch(found[told:] if show else [], reverse=reverse)
+            raise
         if found[told:]:
             yield self._batch(found[told:] if show else [], reverse=reverse)
         return found

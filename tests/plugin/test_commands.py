@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,22 @@ def test_review_by_key_from_flag_to_flag(desk: Desk) -> None:
     assert "<b>1</b> left" in panel.left.text()
 
 
+def test_every_flag_of_a_frame_is_met(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9, 0.2, 0.9, 0.2])
+    desk.draw(0, desk.clip.truth_xyxy[0] + 80)
+    session = desk.widget.session
+    weak = session.tracks.get(1, 2)
+    session.tracks.put(2, 2, replace(weak, box_xyxy=weak.box_xyxy + 80))
+    desk.go_to(0)
+    met = []
+    for key in ("N", "N", "N", "N", "Shift+N", "Shift+N", "Shift+N"):
+        press(desk, key)
+        met.append((desk.widget.frame, *desk.widget.chosen))
+    there = [(2, 1), (2, 2), (4, 1)]
+    assert met == [*there, (2, 1), (4, 1), (2, 2), (2, 1)]
+
+
 def test_interpolation_between_two_boxes(desk: Desk) -> None:
     desk.draw(0, ELSEWHERE)
     desk.widget.controls.next_object.value = 1
@@ -295,6 +312,41 @@ def test_earlier_work_is_offered_and_resumed(
     assert again.widget.session.tracks.frames(1) == [0, 1, 3, 4, 5]
     assert again.widget.session.tracks.cell(1, 2) is ABSENT
     assert sorted(again.shown()) == [(1, k) for k in (0, 1, 3, 4, 5)]
+
+
+def test_earlier_work_of_two_clips_stays_offered(
+    desk: Desk, open_desk: Callable[..., Desk]
+) -> None:
+    other = desk.clip.frames[:, ::-1].copy()
+    for pixels in (desk.clip.frames, other):
+        of = open_desk(pixels)
+        of.draw(0)
+        of.widget.shut_down()
+    again = open_desk()
+    first, second = again.image, again.viewer.add_image(other, name="other")
+    on = again.widget.controls
+    for image in (second, first, second):
+        on.image.value = image
+        assert not on.saved.isHidden()
+    again.draw(3)  # begins anew there
+    assert on.saved.isHidden()
+    on.image.value = first
+    assert not on.saved.isHidden()
+    on.resume.click()
+    assert again.widget.session.tracks.frames(1) == [0]
+
+
+def test_a_correction_waits_for_the_next_window_too(desk: Desk) -> None:
+    desk.draw(0)
+    find(desk, [0.9] * 5)
+    session = desk.widget.session
+    session.draw(1, 3, session.tracks.get(1, 3).box_xyxy + 2)
+    before = dict(session.pending.frames(reverse=False))
+    assert before[1][-1] == 3
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    again = OceanWidget(desk.viewer)
+    assert again.session.pending.frames(reverse=False) == before
+    again.shut_down()
 
 
 def test_closing_and_opening_the_widget_needs_no_question(desk: Desk) -> None:

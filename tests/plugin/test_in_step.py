@@ -64,6 +64,61 @@ def test_boxes_found_meanwhile_do_not_wipe_what_is_typed(desk: Desk) -> None:
     assert session.tracks.label(1) == "ladybird"
 
 
+def test_a_label_goes_to_the_object_that_it_was_typed_for(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.widget.choose([])
+    field = desk.widget.controls.label.native
+    field.selectAll()
+    QTest.keyClicks(field, "cat")
+    desk.widget.visit(5, 1)  # a click on the strip, which takes no focus
+    field.editingFinished.emit()
+    assert session.tracks.label(1) == "object"
+    assert session.next_label == "cat"
+
+
+def test_a_proposal_is_for_what_is_selected_and_replaces_no_box(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    first = session.tracks.get(1, 0).box_xyxy
+    session.clear([1], 5, 6)
+    desk.draw(0, box(120, 100))
+    desk.go_to(5)
+    for object_id in (1, 2):  # the person thinks better of it
+        desk.widget.choose([object_id])
+        desk.press("draw")
+    assert session.next_object == 2
+    desk.go_to(0)
+    desk.qtbot.wait(60)
+    assert session.next_object == 0  # it has a box here
+    desk.draw(0, box(200, 150))
+    assert (session.tracks.get(1, 0).box_xyxy == first).all()
+    assert session.tracks.keyframes(3) == [0]
+
+
+def test_objects_stay_selected_where_only_some_have_a_box(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.draw(0, box(120, 100))
+    desk.widget.choose([1, 2])
+    desk.go_to(5)
+    desk.qtbot.wait(80)
+    desk.widget.perform("absent_on")
+    assert all(5 in session.tracks.absent_spans(object_id)[0] for object_id in (1, 2))
+    session.select([1])
+    session.layer.selected_data = set()
+    desk.go_to(3)
+    session.select([1])  # and this the person does
+    assert desk.widget.chosen == [1]
+
+
+def test_all_selected_objects_are_changed_or_none(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.draw(0, box(120, 100))
+    session.set_object(2, locked=True)
+    desk.widget.choose([1, 2])
+    desk.widget.perform("delete")
+    assert session.tracks.object_ids == [1, 2]
+    assert "locked" in desk.errors[-1]
+
+
 def test_fine_marks_no_other_object_than_the_selected_one(desk: Desk) -> None:
     session = _tracked(desk).widget.session
     desk.draw(3, box(120, 100))
@@ -185,6 +240,22 @@ def test_a_run_hears_of_a_box_that_is_taken_back(desk: Desk) -> None:
     found = session.tracks.get(1, 15)
     assert found.source is Source.TRACKED
     assert np.abs(found.box_xyxy - desk.clip.truth_xyxy[15]).max() < 15
+
+
+def test_a_box_taken_back_does_not_come_back_as_found(desk: Desk) -> None:
+    desk.draw(0)
+    session = desk.widget.session
+    session.draw(1, 15, desk.clip.truth_xyxy[15])
+    session.flush()
+    desk.go_to(8)
+    desk.widget.perform("between")
+    desk.press("pause")
+    desk.qtbot.waitUntil(lambda: desk.widget._runner.run.done > 0, timeout=60_000)
+    session.remove([1], 15)
+    desk.press("pause")
+    desk.wait()
+    assert session.tracks.frames(1) == list(range(16))
+    assert session.tracks.get(1, 15).score < 1  # by the run from the other side
 
 
 def test_a_run_ends_where_the_object_is_marked_absent_meanwhile(desk: Desk) -> None:

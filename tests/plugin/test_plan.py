@@ -178,6 +178,9 @@ def test_locked_objects_are_left_out() -> None:
     tracks = annotated({1: [0], 2: [0]})
     tracks.set_object(1, locked=True)
     assert [leg.object_ids for leg in chosen(tracks, 0, Who.ALL)] == [(2,)]
+    tracks.set_object(2, locked=True)
+    with pytest.raises(TracksError, match="All objects to track are locked"):
+        chosen(tracks, 0, Who.ALL)
 
 
 def to_keyframe(tracks: Tracks, direction: Direction, frame: int) -> list[tuple[object, ...]]:
@@ -193,6 +196,21 @@ def test_as_far_as_the_next_keyframe() -> None:
     assert to_keyframe(tracks, Direction.FORWARD, 50) == [(50, 81, False, False)]
     assert to_keyframe(tracks, Direction.BACKWARD, 50) == [(40, 51, True, False)]
     assert to_keyframe(tracks, Direction.FORWARD, 80) == [(80, 100, False, False)]
+
+
+def test_to_the_next_keyframe_the_selected_object_goes_on_before_what_waits() -> None:
+    tracks = annotated({1: [5], 2: [12]})
+    legs = plan(
+        tracks,
+        Direction.FORWARD,
+        frame=12,
+        start=0,
+        stop=100,
+        pending=waiting((1, 5)),
+        selected={2},
+        reach=Reach.KEYFRAME,
+    )
+    assert [leg.object_ids for leg in legs] == [(2,)]
 
 
 def test_runs_are_not_fused_over_an_absence() -> None:

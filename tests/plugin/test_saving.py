@@ -15,6 +15,7 @@ from napari.layers._source import layer_source
 from numpy.testing import assert_allclose
 
 from napari_ocean.annotation import sidecar
+from napari_ocean.plugin import saving
 from napari_ocean.plugin.dashboard import whereabouts
 from napari_ocean.plugin.saving import clip_of, path_of
 from napari_ocean.plugin.session import Session
@@ -24,6 +25,8 @@ PIXELS = np.arange(30 * 60 * 80, dtype=np.uint8).reshape(30, 60, 80)
 
 
 def opened(folder: Path) -> Session:
+    """The clip as a program of its own opens it, whatever is open in others."""
+    saving._living.clear()
     session = Session(Image(PIXELS, name="clip"))
     assert session.find_saved(folder).problem is None
     return session
@@ -159,6 +162,20 @@ def test_another_windows_work_is_never_overwritten(tmp_path: Path) -> None:
     last = opened(tmp_path)
     last.resume()
     assert rows(last) == rows(two)
+
+
+def test_two_layers_of_one_clip_have_an_autosave_each(tmp_path: Path) -> None:
+    one, two = (Session(Image(PIXELS, name=name)) for name in ("red", "green"))
+    one.find_saved(tmp_path)
+    draw(one, 3, box(10))
+    assert two.find_saved(tmp_path).saved is None
+    draw(two, 4, box(10))
+    draw(one, 5, box(10))
+    assert one.unsaved == two.unsaved == ""
+    kept = [sidecar.load(path).tracks for path in tmp_path.glob("*.ocean.json")]
+    assert sorted([row.frame for row in of.rows()] for of in kept) == [[3, 5], [4]]
+    one.close()
+    assert opened(tmp_path)._saving.place.saved is not None
 
 
 def test_an_edit_that_could_not_be_saved_is_saved_with_the_next(tmp_path, monkeypatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari.layers import Image
+from napari.layers import Image, Shapes
 from numpy.testing import assert_allclose
 
 from napari_ocean.annotation.interpolate import Curve
@@ -16,7 +16,7 @@ from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.view import ColorBy
-from napari_ocean.tracks import ABSENT, Source
+from napari_ocean.tracks import ABSENT, Source, Tracks
 from tests.plugin.hands import assert_in_step, box, change, draw, found, row_of, track
 
 
@@ -64,6 +64,62 @@ def test_an_undone_drawing_waits_for_no_run(session: Session) -> None:
     assert session.pending.frames(reverse=False) == {}
     session.redo()
     assert session.pending.frames(reverse=False) == {1: [4]}
+
+
+def waiting(session: Session) -> list[dict[int, list[int]]]:
+    return [dict(session.pending.frames(reverse=reverse)) for reverse in (False, True)]
+
+
+@pytest.mark.parametrize("how", ["taken in", "tracked"])
+def test_an_object_that_comes_back_whole_waits_as_it_did(session: Session, how: str) -> None:
+    if how == "taken in":
+        session.take_in(drawn_on(*range(10)), "Open boxes")
+    else:
+        draw(session, 0, box(10))
+        session.choose_next(1)
+        draw(session, 9, box(19))
+        session.record([found(1, frame, box(10 + frame)) for frame in range(10)])
+    before = waiting(session)
+    if how == "tracked":
+        session.delete_object(1)
+    session.undo()
+    if how == "taken in":
+        session.redo()
+    assert (waiting(session), len(session.tracks)) == (before, 10)
+
+
+def drawn_on(*frames: int) -> Tracks:
+    tracks = Tracks()
+    object_id = tracks.add_object()
+    for frame in frames:
+        tracks.draw(object_id, frame, box(10 + frame))
+    return tracks
+
+
+def test_a_run_keeps_an_object_from_being_split(session: Session) -> None:
+    draw(session, 0, box(10))
+    track(session, 1, range(1, 10))
+    session.in_run = True
+    with pytest.raises(TracksError, match="Stop the run first"):
+        session.split(1, 5)
+    assert session.tracks.object_ids == [1]
+
+
+def test_shapes_whose_taking_was_undone_are_taken_again(session: Session) -> None:
+    mine = Shapes([layers.rectangle(0, box(30), session.image)], ndim=3)
+    session.absorb(mine, 0)
+    assert session.tracks.keyframes(1) == [0]
+    session.undo()
+    session.redo()
+    session.absorb(mine, 0)
+    assert session.tracks.object_ids == [1]
+    session.undo()
+    session.absorb(mine, 0)
+    assert len(session.tracks) == 1
+    session.delete_object(session.object_ids[0])
+    draw(session, 3, box(50))
+    session.absorb(mine, 0)  # deleted by the person: it stays deleted
+    assert [row.frame for row in session.tracks.rows()] == [3]
 
 
 def test_undo_takes_along_what_was_not_read_yet(session: Session) -> None:
@@ -225,13 +281,13 @@ def test_colours_by_object_and_by_score(session: Session) -> None:
     track(session, 1, range(2))
     session.set_object(1, color="#102030")
     assert_allclose(session.layer.edge_color, [layers.rgba("#102030")] * 2)
-    session.color_by = ColorBy.SCORE
+    session.view.color_by = ColorBy.SCORE
     by_frame = dict(zip(order(session), session.layer.edge_color, strict=True))
     assert_allclose(by_frame[0], layers.score_rgba(1.0))
     assert_allclose(by_frame[1], layers.score_rgba(0.5))
     track(session, 1, range(2, 3))
     assert_allclose(session.layer.edge_color[-1], layers.score_rgba(0.5))
-    session.color_by = ColorBy.OBJECT
+    session.view.color_by = ColorBy.OBJECT
     assert_allclose(session.layer.edge_color, [layers.rgba("#102030")] * 3)
 
 

@@ -374,7 +374,47 @@ def test_the_view_follows_until_the_person_looks_elsewhere(desk: Desk) -> None:
     assert layers.current_frame(desk.image, desk.viewer.dims) == 1
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_run_is_followed_no_longer_when_the_person_says_so(desk: Desk) -> None:
+    hold_a_run(desk)
+    desk.widget.controls.follow.value = False
+    at = desk.widget.frame
+    desk.press("pause")
+    desk.wait()
+    assert (desk.widget.frame, desk.frames(1)) == (at, ALL)
+
+
+def test_boxes_have_the_chosen_colours_from_the_first_on(desk: Desk) -> None:
+    desk.widget.controls.color_by.value = "score"
+    desk.draw(0)
+    assert desk.widget.session.view.color_by == "score"
+
+
+def test_a_layer_that_is_drawn_in_is_seen(desk: Desk) -> None:
+    desk.draw(0)
+    desk.boxes.visible = False
+    desk.press("draw")
+    assert desk.boxes.visible
+
+
 # -- what goes wrong is said --
+
+
+def test_a_frame_far_from_the_range(desk: Desk) -> None:
+    desk.draw(0)
+    on = desk.widget.controls
+    on.first.value, on.last.value, on.at_most.value = 2, 5, 3
+    desk.go_to(15)
+    desk.press("forward")
+    assert "Frame 15 lies outside the range" in desk.errors[0]
+
+
+def test_a_flat_shape_that_is_too_small(desk: Desk) -> None:
+    mine = desk.viewer.add_shapes([np.array([[10, 10], [10, 11], [11, 11], [11, 10]])], ndim=2)
+    desk.widget.controls.shapes.value = mine
+    desk.press("forward")
+    assert "is not used" in desk.warnings[0]
+    assert "frame" not in desk.warnings[0]
 
 
 def test_nothing_drawn(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from napari_builtins.io import napari_get_reader
 from numpy.testing import assert_allclose
 
 from napari_ocean.plugin import layers, sessions
+from napari_ocean.plugin.plan import Pending
 from napari_ocean.plugin.session import Left, Session
 from napari_ocean.plugin.view import CROWD, WHOLE
 from napari_ocean.tracks import Source, TrackBox, Tracks
@@ -41,7 +42,7 @@ def large() -> Tracks:
 
 @pytest.fixture
 def session(image: Image) -> Session:
-    return Session(image, left=Left(large(), {}))
+    return Session(image, left=Left(large(), {}, Pending()))
 
 
 def test_the_layer_holds_the_frame_shown(session: Session) -> None:
@@ -112,7 +113,7 @@ def test_a_crowd_has_no_labels(image: Image) -> None:
     tracks = large()
     for _ in range(CROWD):
         tracks.put(tracks.add_object(), 9, TrackBox(box(20)))
-    session = Session(image, left=Left(tracks, {}))
+    session = Session(image, left=Left(tracks, {}, Pending()))
     shown = []
     for frame in (8, 9, 10):
         session.show_frame(frame)
@@ -132,7 +133,7 @@ def test_nothing_is_torn_from_a_hand_when_the_frame_changes(session: Session) ->
 def test_the_layer_goes_with_a_viewer() -> None:
     viewer = ViewerModel()
     image = viewer.add_layer(Image(np.zeros((N_FRAMES, 60, 80), np.uint8), scale=(0.5, 1, 1)))
-    session = Session(image, left=Left(large(), {}))
+    session = Session(image, left=Left(large(), {}, Pending()))
     viewer.add_layer(session.layer)
     session.follow(viewer.dims)
     viewer.dims.set_current_step(0, 12)
@@ -145,7 +146,9 @@ def test_the_layer_goes_with_a_viewer() -> None:
 
 def test_napari_is_told_to_draw_what_the_layer_holds_on_each_frame() -> None:
     viewer = ViewerModel()
-    session = Session(viewer.add_layer(Image(np.zeros((N_FRAMES, 60, 80)))), left=Left(large(), {}))
+    session = Session(
+        viewer.add_layer(Image(np.zeros((N_FRAMES, 60, 80)))), left=Left(large(), {}, Pending())
+    )
     session.follow(viewer.dims)
     viewer.add_layer(session.layer)
     drawn: list[list[int]] = []

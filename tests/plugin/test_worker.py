@@ -59,11 +59,11 @@ def tracks(*keyframes: int) -> Tracks:
 
 
 def run(
-    drawn: Tracks, legs: list[Leg], control: Control | None = None
+    drawn: Tracks, legs: list[Leg], control: Control | None = None, batch_s: float = 0.0
 ) -> tuple[list[Batch], str | None]:
     got: list[Batch] = []
     with open_video(VIDEO) as video:
-        work = track_batches(video, drawn, legs, object, control or Control(), 0.0)
+        work = track_batches(video, drawn, legs, object, control or Control(), batch_s)
         while True:
             try:
                 got.append(next(work))
@@ -184,13 +184,15 @@ def test_a_held_run_can_be_stopped(drift: Any, at: int) -> None:
     assert len([of for batch in batches for of in batch.predictions]) == at + 1
 
 
-def test_what_goes_wrong_is_returned_and_what_was_found_stays(drift: Any) -> None:
+@pytest.mark.parametrize("batch_s", [0.0, 1e6])
+def test_what_goes_wrong_is_returned_and_what_was_found_stays(drift: Any, batch_s: float) -> None:
     def on_step(frame: int) -> None:
-        raise VideoError("The disk is gone.")
+        if frame == 7:
+            raise VideoError("The disk is gone.")
 
     drawn = tracks(0)
     legs = plan(drawn, Direction.FORWARD, frame=0, start=0, stop=20)
     drift(1.0, on_step)
-    batches, problem = run(drawn, legs)
+    batches, problem = run(drawn, legs, batch_s=batch_s)
     assert problem == "The disk is gone."
-    assert [of.frame for batch in batches for of in batch.predictions] == [0]
+    assert [of.frame for batch in batches for of in batch.predictions] == list(range(7))
