@@ -107,17 +107,17 @@ def test_a_run_keeps_an_object_from_being_split(session: Session) -> None:
 
 def test_shapes_whose_taking_was_undone_are_taken_again(session: Session) -> None:
     mine = Shapes([layers.rectangle(0, box(30), session.image)], ndim=3)
+    draw(session, 3, box(50))
     session.absorb(mine, 0)
-    assert session.tracks.keyframes(1) == [0]
+    assert session.tracks.keyframes(2) == [0]
     session.undo()
     session.redo()
     session.absorb(mine, 0)
-    assert session.tracks.object_ids == [1]
+    assert len(session.tracks) == 2
     session.undo()
     session.absorb(mine, 0)
-    assert len(session.tracks) == 1
-    session.delete_object(session.object_ids[0])
-    draw(session, 3, box(50))
+    assert [row.frame for row in session.tracks.rows()] == [3, 0]
+    session.delete_object(session.object_ids[-1])
     session.absorb(mine, 0)  # deleted by the person: it stays deleted
     assert [row.frame for row in session.tracks.rows()] == [3]
 
