@@ -104,7 +104,10 @@ class Controls(QWidget):
         self.both = _button("both", "◀ Track ▶", f"Track in both directions. {RULE}")
         self.forward = _button("forward", "Track ▶", f"Track towards the last frame. {RULE}")
         self.to_keyframe = _button(
-            "to_keyframe", "Track to ◆", "Track on from this frame to the next box of yours."
+            "to_keyframe",
+            "Track to ◆",
+            "Track to the next box of yours only: the objects selected on this frame, from here; "
+            "with none selected, what waits.",
         )
         self.between = _button(
             "between",

@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_ocean.boxes import FloatArray
 
+MOST_SHRUNK = 16
+"""Frame pixels for a pixel of the patch, on each side, from which on what lies around the frame is
+not laid out in the frame's own pixels: of a large target on a large frame that takes gigabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class CropTransform:
@@ -93,7 +97,8 @@ def crop_patch(
     Returns
     -------
     patch : ndarray of uint8, shape (out_px, out_px, C)
-        Bilinear, the released code's pixels.
+        Bilinear, the released code's pixels; beyond the frame's edge up to :data:`MOST_SHRUNK`
+        only.
     transform : CropTransform
     """
     # The released code's corner: half to even, and of the centre less (side + 1) / 2.
@@ -105,13 +110,26 @@ def crop_patch(
     if inside.shape[:2] == (side_px, side_px):
         square = inside
     else:
-        level = np.trunc(np.asarray(fill, dtype=np.float64)).astype(np.uint8)
-        square = np.empty((side_px, side_px, image.shape[2]), np.uint8)
-        square[0] = level
-        square[1:] = square[0]  # whole rows: ten times as fast as pixel by pixel
-        if inside.size:
-            square[top - y0 : bottom - y0, left - x0 : right - x0] = inside
+        by = max(side_px // (MOST_SHRUNK * out_px), 1)
+        square = _surrounded(inside, left - x0, top - y0, side_px, by, fill)
     if side_px != out_px:
         resized = cv2.resize(square, (out_px, out_px)).reshape(out_px, out_px, -1)
         square = resized.astype(np.uint8, copy=False)
     return np.ascontiguousarray(square), CropTransform(x0, y0, out_px / side_px)
+
+
+def _surrounded(
+    inside: NDArray[np.uint8], left: int, top: int, side_px: int, by: int, fill: Any
+) -> NDArray[np.uint8]:
+    """A square of colour with a picture in it, all of it smaller by a whole factor."""
+    if by > 1 and inside.size:
+        height, width = (max(side // by, 1) for side in inside.shape[:2])
+        small = cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA)
+        inside = small.reshape(height, width, -1).astype(np.uint8, copy=False)
+        left, top = min(left // by, side_px // by - width), min(top // by, side_px // by - height)
+    square = np.empty((side_px // by, side_px // by, inside.shape[2]), np.uint8)
+    square[0] = np.trunc(np.asarray(fill, dtype=np.float64)).astype(np.uint8)
+    square[1:] = square[0]  # whole rows: ten times as fast as pixel by pixel
+    if inside.size:
+        square[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return square

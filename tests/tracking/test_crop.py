@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_ocean.tracking.crop import context_side, crop_patch, round_half_up
+from napari_ocean.tracking.crop import MOST_SHRUNK, context_side, crop_patch, round_half_up
 
 FRAME = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 FILL = (10.9, 20.2, 30.5)
@@ -66,3 +68,19 @@ def test_search_side_rounds_half_up(value: float, want: int) -> None:
 def test_context_of_a_square_doubles_it() -> None:
     assert context_side((40, 40)) == 80
     assert_allclose(context_side((60, 40)), np.sqrt(110 * 90))
+
+
+@pytest.mark.parametrize("center", [(960.0, 540.0), (20.0, 1000.0), (-3000.0, 500.0)])
+def test_a_large_crop_takes_little_memory_and_shows_the_same(center: tuple[float, float]) -> None:
+    y, x = np.mgrid[:1080, :1920]
+    frame = np.stack([x / 8, y / 5, (x + y) / 12], axis=-1).astype(np.uint8)
+    out_px = 100
+    below = MOST_SHRUNK * out_px * 2 - 1  # the last side laid out in the frame's pixels
+    whole, _ = crop_patch(frame, center, below, out_px, (10, 20, 30))
+    tracemalloc.start()
+    shrunk, transform = crop_patch(frame, center, below + 1, out_px, (10, 20, 30))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.7 * 3 * below**2
+    assert transform.scale == out_px / (below + 1)
+    assert np.abs(shrunk.astype(int) - whole.astype(int)).mean() < 2
