@@ -316,6 +316,21 @@ def test_every_object_of_a_file_from_its_own_boxes(
     assert f"Tracked {n} of {n} boxes" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("way", "frame"), [([], 4), (["--backward"], 12)], ids=str)
+def test_no_object_begins_at_a_machine_made_box(
+    stack: Path, clip: DemoClip, way: list[object], frame: int
+) -> None:
+    tracks = drawn_by_day(clip)
+    guess = TrackBox(np.array([5.0, 5, 25, 25]), 0.1, State.LOST, Source.TRACKED)
+    tracks.put(7, frame, guess)
+    no.write("day.json", tracks)
+    run("track", stack, "--boxes", "day.json", "--out", "night.json", "--stop", 13, *way)
+    found = no.read("night.json")
+    assert found.frames(7) == sorted([frame, *(range(10) if way else range(9, 13))])
+    left = found.get(7, frame)
+    assert (left.score, left.state) == (guess.score, guess.state)
+
+
 def test_what_of_a_file_does_not_fit_is_said(
     stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
 ) -> None:

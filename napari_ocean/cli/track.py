@@ -96,10 +96,11 @@ def _track(
     tracker = load_tracker(
         args.model, device=args.device, online=ONLINE[args.online], fast=args.fast
     )
+    drawn = targets.without_guesses(tracks)
     runs = [
         propagate(
             video,
-            tracks,
+            drawn,
             tracker=tracker,
             start=walk.frames.start,
             stop=walk.frames.stop,
