@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -17,11 +19,11 @@ import pytest
 
 import napari_ocean as no
 from napari_ocean import boxes
-from napari_ocean.cli import COMMANDS, main, preview
+from napari_ocean.cli import COMMANDS, follow, main, preview
 from napari_ocean.cli.demo import _obstacle_to_a_window
 from napari_ocean.demo import DemoClip, demo_clip
-from napari_ocean.errors import VideoError
-from napari_ocean.tracks import Source, State, TrackBox, Tracks
+from napari_ocean.errors import FormatError, VideoError
+from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
 from napari_ocean.video import FrameSource
 
 LENGTH = 24
@@ -404,6 +406,55 @@ def test_a_video_that_breaks_keeps_what_is_done(
     assert "error: frame 6 of ladybird.npy is damaged." in err
     assert "Stopped; kept 6 boxes in ladybird.boxes.csv" in out
     assert no.read("ladybird.boxes.csv").frames(1) == list(range(6))
+
+
+def predicted(after: Callable[[], object], last: int = 3) -> Iterator[ObjectPrediction]:
+    """Boxes on frames 1 to `last`; after each, once it is merged, something happens."""
+    for frame in range(1, last + 1):
+        box = np.array([4.0, 4, 30, 30])
+        yield ObjectPrediction(object_id=1, frame=frame, box_xyxy=box, score=0.9, state=State.FOUND)
+        after()
+
+
+def test_a_kill_costs_what_was_tracked_since_the_last_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0
+    monkeypatch.setattr(follow.time, "perf_counter", lambda: now)
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    kept: list[int] = []
+
+    def look() -> None:
+        nonlocal now
+        now += 31
+        kept.append(len(no.read("a.csv")) if Path("a.csv").exists() else 0)
+
+    follow.follow([predicted(look, 5)], tracks, Path("a.csv"), total=5)
+    assert kept == [0, 0, 4, 4, 6]
+
+
+@pytest.mark.parametrize("current_folder", ["writable", "gone"])
+def test_boxes_that_cannot_be_written_at_the_end_are_kept_elsewhere(
+    current_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("drive", "here", "spare"):
+        Path(name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spare"))
+    monkeypatch.chdir(tmp_path / "here")
+
+    def unplug() -> None:
+        shutil.rmtree(tmp_path / "drive", ignore_errors=True)
+        if current_folder == "gone":
+            shutil.rmtree(tmp_path / "here", ignore_errors=True)
+
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    with pytest.raises(FormatError, match=r"cannot be written: .* The boxes are in ") as raised:
+        follow.follow([predicted(unplug)], tracks, tmp_path / "drive" / "a.csv", total=3)
+    kept = Path(str(raised.value).partition(" are in ")[2].removesuffix("."))
+    assert kept.parent.name == ("here" if current_folder == "writable" else "spare")
+    assert no.read(kept).frames(1) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("request_to_end", ["SIGINT", "SIGTERM", "SIGHUP"])
