@@ -126,7 +126,8 @@ def test_exported_labels_have_the_names_of_the_images(clip: DemoClip) -> None:
         iio.imwrite(f"shots/Shot{k + 9}.png", frame)
     run("track", "shots", "--box", box_of(clip, 0), "--out", "x.voc.zip")
     with zipfile.ZipFile("x.voc.zip") as archive:
-        assert archive.namelist() == [f"Annotations/Shot{k}.xml" for k in (9, 10, 11)]
+        documents = [f"Annotations/Shot{k}.xml" for k in (9, 10, 11)]
+        assert archive.namelist() == [*documents, "ImageSets/Main/default.txt"]
 
 
 def test_the_same_command_gives_the_same_boxes(stack: Path, clip: DemoClip) -> None:

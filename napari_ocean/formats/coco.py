@@ -5,7 +5,8 @@ in pixels from the top left corner, 0 at the edge) and of its two extensions to 
 (Dave et al., ECCV 2020; ``video_id``, ``frame_index``, ``track_id``, ``tracks``) and CocoVID of
 MMTracking (``frame_id``, ``instance_id``). There is an image for each frame of the clip: its file,
 or ``000012.jpg`` for the 0-based frame 12 of a film. Ids of images, annotations and categories
-count from 1; ``track_id`` is our object id.
+count from 1; ``track_id`` is our object id. Readers such as CVAT's want a ``segmentation``, which
+is empty.
 
 Of fields that COCO leaves free an annotation has ``score``, ``state``, ``source`` and, where set,
 ``occluded`` and ``fine``. A box on which the tracker is lost has ``"ignore": 1``, which trainers
@@ -62,6 +63,7 @@ def dumps(tracks: Tracks, clip: Clip) -> str:
     of_tracks = {row.object_id: categories[row.label] for row in rows}
     size = {"width": clip.width, "height": clip.height}
     content: dict[str, list[dict[str, Any]]] = {
+        "licenses": [],
         "videos": [{"id": _VIDEO, "name": clip.name, **size}],
         "categories": [{"id": number, "name": label} for label, number in categories.items()],
         "tracks": [
@@ -100,6 +102,7 @@ def _annotation(row: Row) -> dict[str, Any]:
         "instance_id": row.object_id,
         "bbox": [x, y, width, height],
         "area": width * height,
+        "segmentation": [],
         "iscrowd": 0,
     }
     if parsing.is_guess(row.box):

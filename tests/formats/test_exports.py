@@ -154,6 +154,7 @@ def test_coco_known_values() -> None:
     assert (occluded["id"], occluded["image_id"], occluded["category_id"]) == (2, 2, 1)
     assert (occluded["bbox"], occluded["area"]) == ([12.5, 20, 40, 40], 1600)
     assert (occluded["iscrowd"], occluded["track_id"], occluded["score"]) == (0, 1, 1)
+    assert (occluded["segmentation"], content["licenses"]) == ([], [])
     assert occluded["occluded"] is True
     assert [of.get("ignore") for of in content["annotations"]] == [None] * 4 + [1]
 
@@ -346,6 +347,8 @@ def test_images_that_are_files_keep_their_names() -> None:
     labels = unpacked(yolo.dumps(tracks, FOLDER))
     assert list(labels) == [*(f"labels/shot {k}.txt" for k in (0, 1, 3)), "classes.txt"]
     documents = unpacked(voc.dumps(tracks, FOLDER))
+    listed = documents.pop("ImageSets/Main/default.txt")
+    assert listed == "shot 0\nshot 1\nshot 3\n"
     assert list(documents) == [f"Annotations/shot {k}.xml" for k in (0, 1, 3)]
     first = ElementTree.fromstring(documents["Annotations/shot 0.xml"])
     assert first.findtext("filename") == "shot 0.PNG"
@@ -401,6 +404,7 @@ def corners(document: ElementTree.Element) -> list[list[int]]:
 
 def test_voc_known_values() -> None:
     files = unpacked(voc.dumps(two_objects(), CLIP))
+    assert files.pop("ImageSets/Main/default.txt") == "000000\n000001\n000003\n"
     assert list(files) == [f"Annotations/00000{frame}.xml" for frame in (0, 1, 3)]
     first, second, fourth = map(ElementTree.fromstring, files.values())
     assert first.findtext("filename") == "000000.jpg"
@@ -418,7 +422,9 @@ def test_voc_known_values() -> None:
 
 @given(annotations())
 def test_voc_pixels_lie_in_the_frame(tracks: Tracks) -> None:
-    for text in unpacked(voc.dumps(tracks, CLIP)).values():
+    files = unpacked(voc.dumps(tracks, CLIP))
+    del files["ImageSets/Main/default.txt"]
+    for text in files.values():
         for xmin, ymin, xmax, ymax in corners(ElementTree.fromstring(text)):
             assert 1 <= xmin <= xmax <= CLIP.width
             assert 1 <= ymin <= ymax <= CLIP.height
