@@ -6,7 +6,7 @@ in pixels from the top left corner, 0 at the edge) and of its two extensions to 
 MMTracking (``frame_id``, ``instance_id``). There is an image for each frame of the clip: its file,
 or ``000012.jpg`` for the 0-based frame 12 of a film. Ids of images, annotations and categories
 count from 1; ``track_id`` is our object id. Readers such as CVAT's want a ``segmentation``, which
-is empty.
+is empty. On reading, track ids that count from 0 (MMTracking's may) become one higher.
 
 Of fields that COCO leaves free an annotation has ``score``, ``state``, ``source`` and, where set,
 ``occluded`` and ``fine``. A box on which the tracker is lost has ``"ignore": 1``, which trainers
@@ -48,9 +48,12 @@ def loads(text: str) -> Tracks:
     labels = {_id(record): _name(record) for record in json.get_list(content, "categories")}
     frames = {_id(record): _frame(record) for record in json.get_list(content, "images")}
     tracks = Tracks()
-    for number, record in enumerate(json.get_list(content, "annotations"), start=1):
+    annotations = json.get_list(content, "annotations")
+    ids = (of.get("track_id", of.get("instance_id")) for of in annotations if isinstance(of, dict))
+    shift = parsing.id_shift(ids)
+    for number, record in enumerate(annotations, start=1):
         try:
-            _add(tracks, record, labels, frames)
+            _add(tracks, record, labels, frames, shift)
         except (FormatError, TracksError) as error:
             raise FormatError(f"annotation number {number}: {error}") from error
     return tracks
@@ -111,12 +114,14 @@ def _annotation(row: Row) -> dict[str, Any]:
     return record | {name: ours[name] for name in ours if name not in ("frame", "box_xyxy")}
 
 
-def _add(tracks: Tracks, record: object, labels: dict[int, str], frames: dict[int, int]) -> None:
+def _add(
+    tracks: Tracks, record: object, labels: dict[int, str], frames: dict[int, int], shift: int
+) -> None:
     image_id = parsing.integer(json.get(record, "image_id"), "image_id")
     category_id = parsing.integer(json.get(record, "category_id"), "category_id")
     if image_id not in frames or category_id not in labels:
         raise FormatError(f"there is no image {image_id} or no category {category_id}.")
-    object_id = parsing.integer(_either(record, "track_id", "instance_id"), "track_id")
+    object_id = parsing.integer(_either(record, "track_id", "instance_id"), "track_id") + shift
     label = labels[category_id]
     if object_id not in tracks.object_ids:
         tracks.add_object(label, object_id)

@@ -480,6 +480,16 @@ def test_a_file_is_told_by_its_content_when_its_name_is_short(tmp_path: Path, su
     assert back.get(1, 1).box_xyxy.tolist() == [12.5, 20, 52.5, 60]
 
 
+def test_ids_that_count_from_0_become_one_higher() -> None:
+    lines = mot.loads("1,1,1,1,9,9,1,1,1\n\n1,0,1,1,9,9,1,1,1\n2,1,1,1,9,9,1,1,1\n")
+    assert {k: lines.frames(k) for k in lines.object_ids} == {1: [0], 2: [0, 1]}
+    given_ids = [{"instance_id": 1}, {"instance_id": 0}, {"track_id": 2}]
+    box = {"image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4]}
+    assert coco.loads(coco_file(annotations=[box | of for of in given_ids])).object_ids == [1, 2, 3]
+    with pytest.raises(FormatError, match="line 2: An object id is a positive integer"):
+        mot.loads("1,0,1,1,9,9,1,1,1\n1,-1,1,1,9,9,1,1,1\n")
+
+
 def test_our_own_files_are_never_taken_for_others() -> None:
     tracks = Tracks()
     tracks.draw(tracks.add_object('"annotations": ["x"]'), 0, (0, 0, 9, 9))
