@@ -373,6 +373,47 @@ def test_files_are_not_replaced_unasked(
     assert len(no.read(mine)) == 2
 
 
+def test_a_home_folder_is_found_when_files_are_compared(
+    stack: Path,
+    clip: DemoClip,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(stack.parent))
+    Path("a.csv").touch()
+    run("track", "~/ladybird.npy", "--box", box_of(clip, 0), "--out", "a.csv", code=1)
+    assert "a.csv exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["evaluate", "a" * 300], "cannot be used: File name too long."),
+        (["shard", "a.npy", "a.csv", "--out", f"{'a' * 300}.zip"], "File name too long."),
+        (["shard", "a.npy", "a.csv", "--out", "folder.zip", "--force"], "cannot be replaced"),
+    ],
+    ids=["evaluate", "long", "folder"],
+)
+def test_files_that_the_system_refuses_are_one_line(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder.zip").mkdir()
+    run(*args, code=1)
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "napari_ocean", "info"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_the_video_itself_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     tracks = Tracks()
     thing = tracks.add_object()
