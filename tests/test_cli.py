@@ -149,6 +149,19 @@ def test_preview_is_a_playable_film_of_the_tracked_frames(stack: Path, clip: Dem
     assert changed[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8].mean() < 0.02  # the inside is not
 
 
+@pytest.mark.parametrize(("fps", "shown"), [(29.97, 29.97), (0.5, 0.5), (1 / 3600, 1 / 1001)])
+def test_preview_keeps_the_frame_rate_as_far_as_a_film_can(
+    tmp_path: Path, fps: float, shown: float
+) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 20, 30, 40))
+    tracks.draw(1, 2, (4, 20, 30, 40))
+    with no.open_video(np.zeros((3, 60, 80, 3), np.uint8)) as video:
+        preview.write(tmp_path / "a.mp4", video, tracks, fps=fps)
+    with av.open(tmp_path / "a.mp4") as film:
+        assert float(film.streams.video[0].average_rate) == pytest.approx(shown, rel=1e-3)
+
+
 def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
     tracks = Tracks()
     tracks.draw(tracks.add_object(), 0, (4, 20, 30, 40))
