@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -17,11 +19,11 @@ import pytest
 
 import napari_ocean as no
 from napari_ocean import boxes
-from napari_ocean.cli import COMMANDS, main, preview
+from napari_ocean.cli import COMMANDS, follow, main, preview
 from napari_ocean.cli.demo import _obstacle_to_a_window
 from napari_ocean.demo import DemoClip, demo_clip
-from napari_ocean.errors import VideoError
-from napari_ocean.tracks import Source, State, TrackBox, Tracks
+from napari_ocean.errors import FormatError, VideoError
+from napari_ocean.tracks import ObjectPrediction, Source, State, TrackBox, Tracks
 from napari_ocean.video import FrameSource
 
 LENGTH = 24
@@ -124,7 +126,8 @@ def test_exported_labels_have_the_names_of_the_images(clip: DemoClip) -> None:
         iio.imwrite(f"shots/Shot{k + 9}.png", frame)
     run("track", "shots", "--box", box_of(clip, 0), "--out", "x.voc.zip")
     with zipfile.ZipFile("x.voc.zip") as archive:
-        assert archive.namelist() == [f"Annotations/Shot{k}.xml" for k in (9, 10, 11)]
+        documents = [f"Annotations/Shot{k}.xml" for k in (9, 10, 11)]
+        assert archive.namelist() == [*documents, "ImageSets/Main/default.txt"]
 
 
 def test_the_same_command_gives_the_same_boxes(stack: Path, clip: DemoClip) -> None:
@@ -144,6 +147,19 @@ def test_preview_is_a_playable_film_of_the_tracked_frames(stack: Path, clip: Dem
     x0, y0, x1, y1 = clip.truth_xyxy[0].astype(int)
     assert changed[y0 - 2 : y0 + 3, x0:x1].any(axis=0).mean() > 0.9  # the upper edge is drawn
     assert changed[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8].mean() < 0.02  # the inside is not
+
+
+@pytest.mark.parametrize(("fps", "shown"), [(29.97, 29.97), (0.5, 0.5), (1 / 3600, 1 / 1001)])
+def test_preview_keeps_the_frame_rate_as_far_as_a_film_can(
+    tmp_path: Path, fps: float, shown: float
+) -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 20, 30, 40))
+    tracks.draw(1, 2, (4, 20, 30, 40))
+    with no.open_video(np.zeros((3, 60, 80, 3), np.uint8)) as video:
+        preview.write(tmp_path / "a.mp4", video, tracks, fps=fps)
+    with av.open(tmp_path / "a.mp4") as film:
+        assert float(film.streams.video[0].average_rate) == pytest.approx(shown, rel=1e-3)
 
 
 def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
@@ -316,6 +332,21 @@ def test_every_object_of_a_file_from_its_own_boxes(
     assert f"Tracked {n} of {n} boxes" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("way", "frame"), [([], 4), (["--backward"], 12)], ids=str)
+def test_no_object_begins_at_a_machine_made_box(
+    stack: Path, clip: DemoClip, way: list[object], frame: int
+) -> None:
+    tracks = drawn_by_day(clip)
+    guess = TrackBox(np.array([5.0, 5, 25, 25]), 0.1, State.LOST, Source.TRACKED)
+    tracks.put(7, frame, guess)
+    no.write("day.json", tracks)
+    run("track", stack, "--boxes", "day.json", "--out", "night.json", "--stop", 13, *way)
+    found = no.read("night.json")
+    assert found.frames(7) == sorted([frame, *(range(10) if way else range(9, 13))])
+    left = found.get(7, frame)
+    assert (left.score, left.state) == (guess.score, guess.state)
+
+
 def test_what_of_a_file_does_not_fit_is_said(
     stack: Path, clip: DemoClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -355,6 +386,47 @@ def test_files_are_not_replaced_unasked(
     assert len(no.read(mine)) == 2
 
 
+def test_a_home_folder_is_found_when_files_are_compared(
+    stack: Path,
+    clip: DemoClip,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(stack.parent))
+    Path("a.csv").touch()
+    run("track", "~/ladybird.npy", "--box", box_of(clip, 0), "--out", "a.csv", code=1)
+    assert "a.csv exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["evaluate", "a" * 300], "cannot be used: File name too long."),
+        (["shard", "a.npy", "a.csv", "--out", f"{'a' * 300}.zip"], "File name too long."),
+        (["shard", "a.npy", "a.csv", "--out", "folder.zip", "--force"], "cannot be replaced"),
+    ],
+    ids=["evaluate", "long", "folder"],
+)
+def test_files_that_the_system_refuses_are_one_line(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder.zip").mkdir()
+    run(*args, code=1)
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "napari_ocean", "info"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_the_video_itself_is_never_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     tracks = Tracks()
     thing = tracks.add_object()
@@ -389,6 +461,55 @@ def test_a_video_that_breaks_keeps_what_is_done(
     assert "error: frame 6 of ladybird.npy is damaged." in err
     assert "Stopped; kept 6 boxes in ladybird.boxes.csv" in out
     assert no.read("ladybird.boxes.csv").frames(1) == list(range(6))
+
+
+def predicted(after: Callable[[], object], last: int = 3) -> Iterator[ObjectPrediction]:
+    """Boxes on frames 1 to `last`; after each, once it is merged, something happens."""
+    for frame in range(1, last + 1):
+        box = np.array([4.0, 4, 30, 30])
+        yield ObjectPrediction(object_id=1, frame=frame, box_xyxy=box, score=0.9, state=State.FOUND)
+        after()
+
+
+def test_a_kill_costs_what_was_tracked_since_the_last_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0
+    monkeypatch.setattr(follow.time, "perf_counter", lambda: now)
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    kept: list[int] = []
+
+    def look() -> None:
+        nonlocal now
+        now += 31
+        kept.append(len(no.read("a.csv")) if Path("a.csv").exists() else 0)
+
+    follow.follow([predicted(look, 5)], tracks, Path("a.csv"), total=5)
+    assert kept == [0, 0, 4, 4, 6]
+
+
+@pytest.mark.parametrize("current_folder", ["writable", "gone"])
+def test_boxes_that_cannot_be_written_at_the_end_are_kept_elsewhere(
+    current_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("drive", "here", "spare"):
+        Path(name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spare"))
+    monkeypatch.chdir(tmp_path / "here")
+
+    def unplug() -> None:
+        shutil.rmtree(tmp_path / "drive", ignore_errors=True)
+        if current_folder == "gone":
+            shutil.rmtree(tmp_path / "here", ignore_errors=True)
+
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    with pytest.raises(FormatError, match=r"cannot be written: .* The boxes are in ") as raised:
+        follow.follow([predicted(unplug)], tracks, tmp_path / "drive" / "a.csv", total=3)
+    kept = Path(str(raised.value).partition(" are in ")[2].removesuffix("."))
+    assert kept.parent.name == ("here" if current_folder == "writable" else "spare")
+    assert no.read(kept).frames(1) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("request_to_end", ["SIGINT", "SIGTERM", "SIGHUP"])

@@ -19,6 +19,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import count
 from json import loads
 from pathlib import Path
 from secrets import token_hex
@@ -102,7 +103,8 @@ def locate(
         Its file or folder; None for pixels from elsewhere.
     clip : Clip
     user_folder : Path
-        For clips without a file or in a folder that cannot be written, named by their digest.
+        For clips without a file, in a folder that cannot be written, or with a name so long that
+        it leaves no room for an ending; named by their digest.
     in_use : collection of Path
         Autosaves of annotations that this program works on; they are left out.
     """
@@ -110,7 +112,8 @@ def locate(
     paths = [user_folder / f"{short}{SUFFIX}"]
     if video is not None:
         video = Path(os.path.abspath(video))
-        beside = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
+        named = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
+        beside = [path for path in named if _can_be_named(path)]
         paths = [*beside, *paths] if _writable(video.parent) else [*paths, *beside]
     paths = [path for path in paths if path not in in_use]
     problems: list[str] = []
@@ -151,11 +154,22 @@ def keep_copy(path: Path, tracks: Tracks) -> Path:
 
 
 def _free_beside(path: Path) -> Path:
-    name = path.name.removesuffix(SUFFIX)
-    number = 1
-    while (aside := path.with_name(f"{name}.old-{number}{SUFFIX}")).exists():
-        number += 1
-    return aside
+    return next(aside for number in count(1) if not (aside := _aside(path, number)).exists())
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}.old-{number}{SUFFIX}")
+
+
+def _can_be_named(path: Path) -> bool:
+    """Whether the system takes the longest of the names that belong to an autosave."""
+    try:
+        _journal(_aside(path, 999)).lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def load(path: Path) -> Saved:

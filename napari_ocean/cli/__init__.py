@@ -2,12 +2,13 @@
 
 A command is a module with ``add_arguments(parser)`` and ``run(args) -> int``, loaded only when it
 is chosen, so that ``--help`` answers at once. Exit codes: 0 done, 1 an error that a user can mend
-(one line, ``error: ...``), 2 wrong usage, 130 stopped with Ctrl-C.
+(one line, ``error: ...``), 2 wrong usage, 130 stopped with Ctrl-C, 141 nobody reads the output.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -48,13 +49,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = import_module(COMMANDS[chosen][0]).run(args)
+        sys.stdout.flush()
     except OceanError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 1
+        return _told(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        return 141
+    except OSError as error:
+        name = "" if error.filename is None else f"{error.filename} cannot be used: "
+        return _told(f"{name}{error.strerror or error}.")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     return code
+
+
+def _told(error: OceanError | str) -> int:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return 1
 
 
 def _parser(chosen: str | None) -> argparse.ArgumentParser:

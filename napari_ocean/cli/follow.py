@@ -8,14 +8,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from secrets import token_hex
+from tempfile import gettempdir
 
 from tqdm import tqdm
 
 from napari_ocean import formats
+from napari_ocean.errors import FormatError
 from napari_ocean.tracks import ObjectPrediction, State, Tracks
+
+_WRITE_EVERY_S = 60.0
+"""What a kill of the process costs at most; large files are written less often."""
 
 
 @contextmanager
@@ -46,10 +52,10 @@ def follow(
     total: int,
     clip: formats.Clip | None = None,
 ) -> None:
-    """Merge predictions into `tracks` as they come, then write them to a file.
+    """Merge predictions into `tracks` as they come, and write them to a file.
 
-    The file is written on every way out: at the end, after Ctrl-C, when the video breaks, and when
-    the system asks the process to end or the terminal is closed.
+    The file is written every minute and on every way out: at the end, after Ctrl-C, when the video
+    breaks, and when the system asks the process to end or the terminal is closed.
 
     Parameters
     ----------
@@ -63,9 +69,15 @@ def follow(
         Number of predictions expected, for the progress bar.
     clip : Clip, optional
         The video, for formats that have to know it.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be written at the end; it names another one that has the boxes.
     """
     states: Counter[str] = Counter()
     began = time.perf_counter()
+    due = began + _WRITE_EVERY_S
     every_s = 0.1 if sys.stderr.isatty() else 10.0  # in a log file only a line now and then
     outcome = "Stopped; kept"
     try:
@@ -74,10 +86,12 @@ def follow(
                 if tracks.merge(prediction):
                     states[prediction.state] += 1
                     bar.update()
+                if time.perf_counter() > due:
+                    due = _written_on_the_way(out, tracks, clip)
         outcome = "Wrote"
     finally:
         seconds = time.perf_counter() - began
-        formats.write(out, tracks, clip)
+        _write_or_rescue(out, tracks, clip)
         kinds = ", ".join(f"{states[name]} {name}" for name in State)
         rate = states.total() / max(seconds, 1e-9)
         print(
@@ -86,3 +100,32 @@ def follow(
         missing = 0 if clip is None else formats.left_out(out, tracks, clip)
         left = f", {missing} left out (lost or outside the picture)" if missing else ""
         print(f"{outcome} {len(tracks) - missing} boxes in {out}{left}")
+
+
+def _written_on_the_way(out: Path, tracks: Tracks, clip: formats.Clip | None) -> float:
+    """Write, if it can be done now, and return when to do it again."""
+    began = time.perf_counter()
+    with suppress(FormatError):  # the last writing says so, should it fail as well
+        formats.write(out, tracks, clip)
+    now = time.perf_counter()
+    return now + max(_WRITE_EVERY_S, 20 * (now - began))
+
+
+def _write_or_rescue(out: Path, tracks: Tracks, clip: formats.Clip | None) -> None:
+    """Write, or keep the boxes elsewhere and say so in the error."""
+    try:
+        formats.write(out, tracks, clip)
+    except FormatError as error:
+        spare = _rescued(tracks, clip)
+        raise FormatError(f"{error} The boxes are in {spare}.") from error
+
+
+def _rescued(tracks: Tracks, clip: formats.Clip | None) -> Path:
+    """Write to a new file in the current folder, or else in that for temporary files."""
+    spare = Path(f"napari-ocean-{token_hex(4)}.json")
+    try:
+        formats.write(spare, tracks, clip)
+    except FormatError:
+        spare = gettempdir() / spare
+        formats.write(spare, tracks, clip)
+    return spare.resolve()

@@ -22,6 +22,7 @@ from napari_ocean.video import FrameSource
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
 
 _DEFAULT_FPS = 25.0
+_SLOWEST = Fraction(1, 1001)
 _COLORS = ((255, 220, 0), (0, 220, 255), (255, 80, 200), (110, 255, 80), (255, 150, 50))
 
 
@@ -62,7 +63,7 @@ def write(path: Path, video: FrameSource, tracks: Tracks, *, fps: float | None =
     """
     target = path.resolve()  # through a symbolic link, so that the link stays one
     part = target.with_name(f".{token_hex(8)}{path.suffix.lower()}")
-    rate = Fraction(fps or video.fps or _DEFAULT_FPS).limit_denominator(1001)
+    rate = Fraction(fps or video.fps or _DEFAULT_FPS).limit_denominator(1001) or _SLOWEST
     try:
         _encode(part, rate, (video.width, video.height), _drawn_frames(video, tracks))
         part.replace(target)

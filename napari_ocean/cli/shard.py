@@ -61,5 +61,7 @@ def _check_out(out: Path, *, force: bool) -> None:
     """Fail before any work if the shard could not be found, or would replace something."""
     if out.suffix != ".zip":
         raise ConfigError(f"{out} is not named .zip, which is what a training looks for.")
-    if out.exists() and not (force and out.is_file()):
+    if out.exists() and not out.is_file():
+        raise ConfigError(f"{out} cannot be replaced; choose another name.")
+    if out.exists() and not force:
         raise ConfigError(f"{out} exists already; choose another name or add --force.")

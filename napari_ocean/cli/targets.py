@@ -135,6 +135,15 @@ def walks(args: argparse.Namespace, tracks: Tracks, length: int) -> list[Walk]:
     return planned
 
 
+def without_guesses(tracks: Tracks) -> Tracks:
+    """Copy without machine-made boxes, so that no object begins at one."""
+    person = tracks.copy()
+    for row in tracks.rows():
+        if not row.box.is_keyframe:
+            person.put(row.object_id, row.frame, None)
+    return person
+
+
 def _given(args: argparse.Namespace, length: int) -> Tracks:
     """Boxes of the command line."""
     if len(args.label) > len(args.box):

@@ -77,7 +77,7 @@ def _check_files(args: argparse.Namespace, out: Path, tracks: Tracks, clip: form
     for path in filter(None, (out, args.preview)):
         if not path.exists():
             continue
-        if not path.is_file() or path.samefile(args.video):
+        if not path.is_file() or path.samefile(Path(args.video).expanduser()):
             raise OceanError(f"{path} cannot be replaced; choose another name.")
         if not args.force:
             raise OceanError(f"{path} exists already; choose another name or add --force.")
@@ -96,10 +96,11 @@ def _track(
     tracker = load_tracker(
         args.model, device=args.device, online=ONLINE[args.online], fast=args.fast
     )
+    drawn = targets.without_guesses(tracks)
     runs = [
         propagate(
             video,
-            tracks,
+            drawn,
             tracker=tracker,
             start=walk.frames.start,
             stop=walk.frames.stop,

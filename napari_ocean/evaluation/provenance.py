@@ -1,4 +1,4 @@
-"""What a number was measured with: the machine, the versions, the settings, the weights."""
+"""What a number was measured with: machine, versions, settings, weights, true boxes and frames."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import hashlib
 import os
 import platform
 from dataclasses import asdict
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 
+from napari_ocean.annotation.identity import digest_file
+from napari_ocean.errors import FormatError
 from napari_ocean.evaluation.trackers import TrackerSpec, loaded, make
 
 if TYPE_CHECKING:
+    from napari_ocean.evaluation.datasets import Sequence
     from napari_ocean.tracking import Tracker
 
 
@@ -66,6 +71,21 @@ def machine() -> str:
         f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}"
     )
+
+
+@lru_cache(1024)
+def sequence_digests(sequence: Sequence) -> dict[str, str | None]:
+    """What tells that a sequence is no longer the one it was.
+
+    The frames' is that of :func:`~napari_ocean.annotation.identity.digest_file`, which is cheap,
+    and None where there are none: results can be reported without them.
+    """
+    truth = np.ascontiguousarray(sequence.truth_xyxy, dtype="<f8")
+    try:
+        video = digest_file(sequence.video)
+    except FormatError:
+        video = None
+    return {"truth_sha256": hashlib.sha256(truth.tobytes()).hexdigest(), "video_digest": video}
 
 
 def digest(path: Path) -> str:

@@ -23,7 +23,7 @@ from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.evaluation.datasets import Sequence as Clip
 from napari_ocean.evaluation.datasets import find_sequences
 from napari_ocean.evaluation.metrics import CONVENTIONS, score
-from napari_ocean.evaluation.provenance import identity
+from napari_ocean.evaluation.provenance import identity, sequence_digests
 from napari_ocean.evaluation.report import table
 from napari_ocean.evaluation.runs import in_processes, run_together
 from napari_ocean.evaluation.trackers import TrackerSpec, make
@@ -76,9 +76,12 @@ def run(args: argparse.Namespace) -> int:
     if args.trials < 1 or args.processes < 1:
         raise ConfigError("--trials and --processes must be at least 1.")
     sequences = find_sequences(args.root, args.dataset)
-    names = [sequence.name for sequence in sequences]
     spec = TrackerSpec(model=args.model, device=args.device, online=args.online)
-    of = {"dataset": args.dataset, "sequences": names, "tracker": identity(spec)}
+    of = {
+        "dataset": args.dataset,
+        "sequences": {sequence.name: sequence_digests(sequence) for sequence in sequences},
+        "tracker": identity(spec),
+    }
     done = [trial.settings for trial in read(args.out, of)]
     wanted = [draw(args.seed, i, online=args.online != "off") for i in range(args.trials)]
     left = [settings for settings in wanted if settings not in done]
@@ -121,7 +124,8 @@ def read(path: Path, of: Mapping[str, Any]) -> list[Trial]:
         raise DataError(f"{path} is not a search of ours; give another --out.") from error
     if head != json.loads(json.dumps(of)):
         raise DataError(
-            f"{path} is of other sequences, weights, settings or versions; give another --out."
+            f"{path} is of other sequences, true boxes, frames, weights, settings or versions; "
+            "give another --out."
         )
     return trials
 

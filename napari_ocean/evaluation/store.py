@@ -1,13 +1,12 @@
 """Results on disk: in the dataset's own layout, and what that layout cannot hold beside it.
 
 ``results/`` holds what the benchmark's own programs read, ``details/TRACKER/SEQUENCE.json`` scores,
-times, frame size and machine, ``trackers/TRACKER.json`` what the tracker is. A sequence is finished
-when its details are there: they are written last, and at once.
+times, frame size, machine and the sequence's digests, ``trackers/TRACKER.json`` what the tracker
+is. A sequence is finished when its details are there: they are written last, and at once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -86,24 +85,23 @@ class Store:
         Raises
         ------
         DataError
-            If it was kept for another ground truth, or is damaged.
+            If it was kept for another ground truth or other frames, or is damaged.
         """
         path = self._path(kind, name, sequence)
         if not path.is_file():
             return None
         value = _read_json(path)
-        if value.get("truth_sha256") != _truth_digest(sequence):
+        if differing := _differing(value, sequence):
             raise DataError(
-                f"{self.folder} holds a result of {name} on another {sequence.name} (its true "
-                "boxes differ); choose another --out."
+                f"{self.folder} holds a result of {name} on another {sequence.name} (its "
+                f"{differing} differ); choose another --out."
             )
         return value
 
     def keep(self, kind: str, name: str, sequence: Sequence, value: Mapping[str, Any]) -> None:
         """Keep something that a tracker or method gave on a sequence, fit for JSON."""
-        write_json(
-            self._path(kind, name, sequence), {"truth_sha256": _truth_digest(sequence), **value}
-        )
+        path = self._path(kind, name, sequence)
+        write_json(path, {**provenance.sequence_digests(sequence), **value})
 
     def write(self, tracker: str, sequence: Sequence, run: Run, frame_hw: tuple[int, int]) -> None:
         """Keep a finished run.
@@ -155,9 +153,13 @@ class Store:
         return self.folder / kind / name / f"{sequence.name}.json"
 
 
-def _truth_digest(sequence: Sequence) -> str:
-    truth = np.ascontiguousarray(sequence.truth_xyxy, dtype="<f8")
-    return hashlib.sha256(truth.tobytes()).hexdigest()
+def _differing(kept: Mapping[str, Any], sequence: Sequence) -> str | None:
+    """What of a sequence is not as it was for a result; earlier results know no frames."""
+    now = provenance.sequence_digests(sequence)
+    if kept.get("truth_sha256") != now["truth_sha256"]:
+        return "true boxes"
+    videos = {kept.get("video_digest"), now["video_digest"]} - {None}
+    return "frames" if len(videos) > 1 else None
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

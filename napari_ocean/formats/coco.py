@@ -5,7 +5,8 @@ in pixels from the top left corner, 0 at the edge) and of its two extensions to 
 (Dave et al., ECCV 2020; ``video_id``, ``frame_index``, ``track_id``, ``tracks``) and CocoVID of
 MMTracking (``frame_id``, ``instance_id``). There is an image for each frame of the clip: its file,
 or ``000012.jpg`` for the 0-based frame 12 of a film. Ids of images, annotations and categories
-count from 1; ``track_id`` is our object id.
+count from 1; ``track_id`` is our object id. Readers such as CVAT's want a ``segmentation``, which
+is empty. On reading, track ids that count from 0 (MMTracking's may) become one higher.
 
 Of fields that COCO leaves free an annotation has ``score``, ``state``, ``source`` and, where set,
 ``occluded`` and ``fine``. A box on which the tracker is lost has ``"ignore": 1``, which trainers
@@ -47,9 +48,12 @@ def loads(text: str) -> Tracks:
     labels = {_id(record): _name(record) for record in json.get_list(content, "categories")}
     frames = {_id(record): _frame(record) for record in json.get_list(content, "images")}
     tracks = Tracks()
-    for number, record in enumerate(json.get_list(content, "annotations"), start=1):
+    annotations = json.get_list(content, "annotations")
+    ids = (of.get("track_id", of.get("instance_id")) for of in annotations if isinstance(of, dict))
+    shift = parsing.id_shift(ids)
+    for number, record in enumerate(annotations, start=1):
         try:
-            _add(tracks, record, labels, frames)
+            _add(tracks, record, labels, frames, shift)
         except (FormatError, TracksError) as error:
             raise FormatError(f"annotation number {number}: {error}") from error
     return tracks
@@ -62,6 +66,7 @@ def dumps(tracks: Tracks, clip: Clip) -> str:
     of_tracks = {row.object_id: categories[row.label] for row in rows}
     size = {"width": clip.width, "height": clip.height}
     content: dict[str, list[dict[str, Any]]] = {
+        "licenses": [],
         "videos": [{"id": _VIDEO, "name": clip.name, **size}],
         "categories": [{"id": number, "name": label} for label, number in categories.items()],
         "tracks": [
@@ -100,6 +105,7 @@ def _annotation(row: Row) -> dict[str, Any]:
         "instance_id": row.object_id,
         "bbox": [x, y, width, height],
         "area": width * height,
+        "segmentation": [],
         "iscrowd": 0,
     }
     if parsing.is_guess(row.box):
@@ -108,12 +114,14 @@ def _annotation(row: Row) -> dict[str, Any]:
     return record | {name: ours[name] for name in ours if name not in ("frame", "box_xyxy")}
 
 
-def _add(tracks: Tracks, record: object, labels: dict[int, str], frames: dict[int, int]) -> None:
+def _add(
+    tracks: Tracks, record: object, labels: dict[int, str], frames: dict[int, int], shift: int
+) -> None:
     image_id = parsing.integer(json.get(record, "image_id"), "image_id")
     category_id = parsing.integer(json.get(record, "category_id"), "category_id")
     if image_id not in frames or category_id not in labels:
         raise FormatError(f"there is no image {image_id} or no category {category_id}.")
-    object_id = parsing.integer(_either(record, "track_id", "instance_id"), "track_id")
+    object_id = parsing.integer(_either(record, "track_id", "instance_id"), "track_id") + shift
     label = labels[category_id]
     if object_id not in tracks.object_ids:
         tracks.add_object(label, object_id)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from napari_ocean import boxes
 from napari_ocean.errors import FormatError, TracksError
@@ -37,7 +38,7 @@ _ABSENT = ("", "", "", "", "", ABSENT.value, Source.DRAWN, 0, 0)
 
 def loads(text: str) -> Tracks:
     """Read the table; a ``FormatError`` names the line."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     tracks = Tracks()
     try:
         missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
@@ -75,8 +76,8 @@ def dumps(tracks: Tracks) -> str:
     return file.getvalue()
 
 
-def _add(tracks: Tracks, record: dict[str, str]) -> None:
-    if "" in record or None in record.values():
+def _add(tracks: Tracks, record: dict[Any, str]) -> None:
+    if None in record or None in record.values():  # more values, or fewer
         raise FormatError("has more or fewer values than the first line has columns.")
     record = _DEFAULTS | record
     object_id = parsing.integer(record["object_id"], "object_id")

@@ -12,7 +12,8 @@ scores, sources and names of labels are lost.
 
 Read are lines of 7 values, of 9, or of 10 (results and MOT15, where world coordinates take the
 place of class and visibility). A flag between 0 and 1, as in results, is the score; less
-than half visible counts as occluded; class 3 becomes the label ``class 3``.
+than half visible counts as occluded; class 3 becomes the label ``class 3``. Ids that count from 0
+become one higher.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ def recognises(text: str) -> bool:
 def loads(text: str) -> Tracks:
     """Read the lines; a ``FormatError`` names the one that is wrong."""
     tracks = Tracks()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
+    lines = [[value.strip() for value in line.split(",")] for line in text.splitlines()]
+    shift = parsing.id_shift(values[1] for values in lines if len(values) > 1)
+    for number, values in enumerate(lines, start=1):
+        if values != [""]:
             try:
-                _add(tracks, [value.strip() for value in line.split(",")])
+                _add(tracks, values, shift)
             except (FormatError, TracksError) as error:
                 raise FormatError(f"line {number}: {error}") from error
     return tracks
@@ -79,12 +82,13 @@ def dumps(tracks: Tracks) -> str:
     return "".join(lines)
 
 
-def _add(tracks: Tracks, values: list[str]) -> None:
+def _add(tracks: Tracks, values: list[str], shift: int) -> None:
     if len(values) not in (7, 9, 10):
         raise FormatError(f"should hold 7, 9 or 10 values, not {len(values)}.")
     frame, object_id = (
         parsing.integer(value, name) for value, name in zip(values, ("frame", "id"), strict=False)
     )
+    object_id += shift
     if frame < 1:
         raise FormatError(f"frames count from 1 in this format, not from {frame}.")
     named = len(values) == 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import TypeVar
 
@@ -39,6 +40,15 @@ def integer(value: object, name: str) -> int:
     if not result.is_integer():
         raise FormatError(f"{name} should be a whole number, not {_shown(value)}.")
     return int(result)
+
+
+def id_shift(ids: Iterable[object]) -> int:
+    """What is added to all object ids of a file: 1 if they count from 0, since ours do from 1."""
+    for value in ids:
+        with suppress(FormatError):  # said with its line, where the id is read
+            if integer(value, "id") == 0:
+                return 1
+    return 0
 
 
 def choice(value: object, kind: type[_Enum], name: str) -> _Enum:

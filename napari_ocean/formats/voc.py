@@ -1,6 +1,7 @@
 """Pascal VOC: a zip file with ``Annotations/000012.xml`` for each frame with a box.
 
-The document of an image that is a file is called as it is.
+The document of an image that is a file is called as it is. ``ImageSets/Main/default.txt`` lists the
+documents, without which CVAT and Datumaro find none.
 The fields are those of the VOC2012 development kit
 (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html). Pixels count from 1 and
 ``xmax``, ``ymax`` are in the box (Detectron2 reads them so), so the box of a whole frame is 1, 1,
@@ -36,12 +37,10 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
                 documents[row.frame] = _document(row.frame, clip)
             _add_object(documents[row.frame], row, part, clip)
     names = stems(clip)
-    return zipped(
-        {
-            f"Annotations/{names[frame]}.xml": to_text(documents[frame])
-            for frame in sorted(documents)
-        }
-    )
+    named = {names[frame]: documents[frame] for frame in sorted(documents)}
+    files = {f"Annotations/{name}.xml": to_text(document) for name, document in named.items()}
+    files["ImageSets/Main/default.txt"] = "".join(f"{name}\n" for name in named)
+    return zipped(files)
 
 
 def _document(frame: int, clip: Clip) -> ElementTree.Element:

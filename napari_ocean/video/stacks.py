@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import threading
+import zlib
 from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,9 @@ from napari_ocean.video.frames import (
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Endings of the files that a folder of images may hold."""
+
+_CANNOT_BE_READ = (OSError, ValueError, LookupError, RuntimeError, zlib.error, lzma.LZMAError)
+"""What libraries raise at damaged files."""
 
 SAMPLED_FRAMES = 5
 """How many frames, spread evenly from the first to the last, tell the range of values."""
@@ -47,7 +55,7 @@ class _Stack(SourceBase):
         """Read one raw image, or say that this frame cannot be read."""
         try:
             return self._read(index)
-        except (OSError, ValueError, LookupError, RuntimeError) as error:
+        except _CANNOT_BE_READ as error:
             reason = str(error).rstrip(".")
             raise VideoError(f"Frame {index} of {self.name} cannot be read: {reason}.") from error
 
@@ -91,8 +99,8 @@ class ArrayStack(_Stack):
 
     Parameters
     ----------
-    array : array-like, shape (T, H, W), (T, H, W, C) or (T, C, H, W)
-        With ``shape``, ``dtype`` and indexing by an integer.
+    array : array-like, shape (T, H, W), (T, H, W, C), (T, C, H, W) or (T, C, 1, H, W)
+        With ``shape``, ``dtype`` and indexing by an integer. The last is that of OME-Zarr.
     name : str
         For messages.
     value_range : (float, float) or None
@@ -102,13 +110,16 @@ class ArrayStack(_Stack):
     def __init__(self, array: Any, name: str, value_range: ValueRange | None) -> None:
         super().__init__(name, value_range)
         shape = tuple(int(side) for side in array.shape)
+        if len(shape) == 5 and shape[2] == 1:
+            shape = shape[:2] + shape[3:]
+        self._frame_shape = shape[1:]
         self._channels_first = _channels_first(shape, name)
         self._array: Any = array
         self._length = shape[0]
         self._measure()
 
     def _read(self, index: int) -> NDArray[Any]:
-        image = np.asarray(self._array[index])
+        image = np.asarray(self._array[index]).reshape(self._frame_shape)
         return np.moveaxis(image, 0, -1) if self._channels_first else image
 
     def _release(self) -> None:
@@ -153,6 +164,8 @@ class NpyStack(ArrayStack):
     def __init__(self, path: Path, value_range: ValueRange | None) -> None:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ValueError("it is a .npz file")
         except (ValueError, EOFError) as error:
             raise VideoError(
                 f"{path.name} is not a .npy file that holds numbers: {error}."
@@ -182,7 +195,8 @@ class ZarrStack(ArrayStack):
 class TiffStack(ArrayStack):
     """The first series of a TIFF file, read page by page; a single page is one frame.
 
-    Writers that append page by page leave as many series of one page: these are the frames.
+    Writers that append page by page, or block by block as tifffile does, leave a series for each.
+    Where all are alike their frames follow each other; of others the first is the stack.
     """
 
     def __init__(self, path: Path, value_range: ValueRange | None) -> None:
@@ -194,10 +208,8 @@ class TiffStack(ArrayStack):
             raise VideoError(f"{path.name} is not a TIFF file: {error}.") from error
         try:
             series = self._tiff.series
-            kinds = {(of.shape, of.dtype, len(of.pages)) for of in series}
-            alone = len(series) > 1 and len(kinds) == 1 and len(series[0].pages) == 1
-            pages: Any = _TiffSingles(series) if alone else _TiffPages(series[0])
-            super().__init__(pages, path.name, value_range)
+            frames: Any = _TiffChain(series) if _appended(series) else _TiffSeries(series[0])
+            super().__init__(frames, path.name, value_range)
         except (ValueError, LookupError) as error:
             self._tiff.close()
             raise VideoError(f"{path.name} is a TIFF file that cannot be read: {error}.") from error
@@ -205,47 +217,91 @@ class TiffStack(ArrayStack):
             self._tiff.close()
             raise
 
+    def _read(self, index: int) -> NDArray[Any]:
+        try:
+            return super()._read(index)
+        except ValueError as error:
+            if not _needs_imagecodecs(error):
+                raise
+            reason = f"The compression of {self.name} needs imagecodecs: pip install imagecodecs."
+            raise VideoError(reason) from error
+
     def _release(self) -> None:
         super()._release()
         self._tiff.close()
 
 
-class _TiffPages:
-    """A TIFF series as an array-like of shape (t, ...) that reads the pages of one frame."""
+def _appended(series: Sequence[Any]) -> bool:
+    """Whether several series are one recording, not the positions or planes of other formats."""
+    shapes = [_tiff_shape(of) for of in series]
+    alike = len({(shape[1:], of.dtype) for shape, of in zip(shapes, series, strict=True)}) == 1
+    blocks = all(of.kind == "shaped" for of in series)
+    return len(series) > 1 and alike and (blocks or all(shape[0] == 1 for shape in shapes))
+
+
+def _tiff_shape(series: Any) -> tuple[int, ...]:
+    """Shape of a series as that of a video, (t, ...)."""
+    shape = tuple(series.shape)
+    if len(shape) - series.axes.count("S") == 2:
+        return (1, *shape)
+    return (shape[1], shape[0], *shape[2:]) if _channels_lead(series) else shape
+
+
+def _channels_lead(series: Any) -> bool:
+    """Whether all planes of one channel come before those of the next."""
+    return series.axes[:2] in ("CT", "CZ")
+
+
+class _TiffSeries:
+    """A TIFF series as an array-like of shape (t, ...) that reads the pages of one frame.
+
+    It ends before the first frame with a plane that was never written, as an acquisition does
+    that was broken off.
+    """
 
     def __init__(self, series: Any) -> None:
-        shape = tuple(series.shape)
-        colours = sum(axis == "S" for axis in series.axes)
-        if len(shape) - colours == 2:
-            shape = (1, *shape)
-        self.shape: tuple[int, ...] = shape
+        self.shape = _tiff_shape(series)
         self.dtype = series.dtype
+        self._pages = series.pages
+        self._n_frames = self.shape[0]
+        self._channels_lead = _channels_lead(series)
         self._mapped = None
         if series.dataoffset is not None:  # one block of plain pixels, perhaps under a single page
-            self._mapped = series.parent.filehandle.memmap_array(
-                series.parent.byteorder + series.dtype.char, shape, offset=series.dataoffset
+            mapped = series.parent.filehandle.memmap_array(
+                series.parent.byteorder + series.dtype.char, series.shape, offset=series.dataoffset
             )
-        self._pages = series.pages
-        self._pages_per_frame = max(1, len(series.pages) // max(1, shape[0]))
+            turned = mapped.swapaxes(0, 1) if self._channels_lead else mapped
+            self._mapped = turned.reshape(self.shape)
+        elif series.kind in ("ome", "mmstack", "ndtiff"):  # in others no page can be missing
+            whole = takewhile(lambda at: None not in self._planes(at), range(self._n_frames))
+            self.shape = (len(list(whole)), *self.shape[1:])
 
     def __getitem__(self, index: int) -> NDArray[Any]:
         if self._mapped is not None:
             return np.asarray(self._mapped[index])
-        first = index * self._pages_per_frame
-        pages = [self._pages[first + at].asarray() for at in range(self._pages_per_frame)]
-        return np.stack(pages).reshape(self.shape[1:])
+        planes = [page.asarray() for page in self._planes(index)]
+        return np.stack(planes).reshape(self.shape[1:])
+
+    def _planes(self, index: int) -> list[Any]:
+        """Pages of a frame; None where a page was never written."""
+        count = max(1, len(self._pages) // max(1, self._n_frames))
+        if self._channels_lead:
+            return [self._pages[index + at * self._n_frames] for at in range(count)]
+        return [self._pages[index * count + at] for at in range(count)]
 
 
-class _TiffSingles:
-    """Series of one page each, all alike, as an array-like of shape (t, ...)."""
+class _TiffChain:
+    """Series that are alike, one after the other, as an array-like of shape (t, ...)."""
 
-    def __init__(self, series: Any) -> None:
-        self.shape: tuple[int, ...] = (len(series), *series[0].shape)
-        self.dtype = series[0].dtype
+    def __init__(self, series: Sequence[Any]) -> None:
         self._series = series
+        self._starts = [0, *accumulate(_tiff_shape(of)[0] for of in series)]
+        self.shape = (self._starts[-1], *_tiff_shape(series[0])[1:])
+        self.dtype = series[0].dtype
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        return np.asarray(self._series[index].asarray())
+        at = bisect_right(self._starts, index) - 1
+        return _TiffSeries(self._series[at])[index - self._starts[at]]
 
 
 class ImageFolder(_Stack):
@@ -287,25 +343,45 @@ def natural_key(name: str, *, fold: bool = True) -> tuple[list[str | int], str]:
 
 def _read_image(file: Path) -> NDArray[Any]:
     """Read one image file as grey or RGB, upright by its EXIF tag, 8 or 16 bit or float."""
-    import cv2
-    import imageio.v3 as iio
-
     try:
-        if file.suffix.lower() in (".tif", ".tiff"):
-            image = np.asarray(iio.imread(file, plugin="tifffile"))
-        else:
-            encoded = np.fromfile(file, dtype=np.uint8)
-            flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
-            decoded = cv2.imdecode(encoded, flags) if encoded.size else None
-            if decoded is None:
-                raise VideoError(f"The image {file.name} cannot be decoded; it may be damaged.")
-            image = decoded if decoded.ndim == 2 else decoded[..., ::-1]
+        image = _read_tiff(file) if file.suffix.lower() in (".tif", ".tiff") else _decode(file)
     except FileNotFoundError as error:
         raise VideoError(f"The image {file} is gone; the folder changed.") from error
-    except (ValueError, IndexError, OSError) as error:
+    except _CANNOT_BE_READ as error:
         raise VideoError(f"The image {file.name} cannot be read: {error}.") from error
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] > 4):
         raise VideoError(
             f"The image {file.name} holds an array of shape {image.shape}, not one picture."
         )
     return image
+
+
+def _read_tiff(file: Path) -> NDArray[Any]:
+    import imageio.v3 as iio
+    import tifffile
+
+    try:
+        return np.asarray(iio.imread(file, plugin="tifffile"))
+    except ValueError as error:
+        if not _needs_imagecodecs(error):
+            raise
+        with tifffile.TiffFile(file) as tiff:
+            if len(tiff.pages) > 1:
+                raise
+    return _decode(file)  # LZW, JPEG and fax, of which OpenCV reads the first page
+
+
+def _needs_imagecodecs(error: Exception) -> bool:
+    """Whether tifffile lacks the package that undoes a compression."""
+    return "imagecodecs" in str(error)
+
+
+def _decode(file: Path) -> NDArray[Any]:
+    import cv2
+
+    encoded = np.fromfile(file, dtype=np.uint8)
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+    decoded = cv2.imdecode(encoded, flags) if encoded.size else None
+    if decoded is None:
+        raise VideoError(f"The image {file.name} cannot be decoded; it may be damaged.")
+    return decoded if decoded.ndim == 2 else decoded[..., ::-1]

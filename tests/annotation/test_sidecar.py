@@ -288,6 +288,18 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(
     assert find(video).path == autosave.path  # also when it can be written again
 
 
+@pytest.mark.parametrize("n_bytes", [219, 232, 255])
+def test_a_film_of_any_name_has_its_autosave(video: Path, n_bytes: int) -> None:
+    video = video.rename(video.with_name(f"{'犬' * 60}{'x' * (n_bytes - 184)}.mp4"))
+    assert len(os.fsencode(video.name)) == n_bytes
+    tracks, _ = worked(video)
+    found = find(video)
+    assert found.saved is not None
+    assert everything(found.saved.tracks) == everything(tracks)
+    sidecar.set_aside(found.path)
+    assert (find(video).saved, find(video).problem) == (None, None)
+
+
 def test_pixels_without_a_file_have_a_place_too(tmp_path: Path) -> None:
     place = locate(None, CLIP, tmp_path)
     tracks = start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,12 +31,13 @@ from napari_ocean.video import FrameSource, open_video
 HW = (40, 400)
 
 
-@dataclass
+@dataclass(eq=False)
 class Clip:
     """A sequence whose frames hold nothing but their own number."""
 
     truth_xyxy: np.ndarray
     name: str = "clip"
+    video: Path = Path("none")
 
     def __len__(self) -> int:
         return len(self.truth_xyxy)

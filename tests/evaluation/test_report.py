@@ -34,7 +34,7 @@ IDENTITIES = {
 @pytest.fixture
 def report(tmp_path):
     """Two trackers on two sequences; `ocean` loses two of four frames of the second."""
-    clips = [Sequence(name, TRUTH, video=None) for name in "ab"]
+    clips = [Sequence(name, TRUTH, video=tmp_path / "none") for name in "ab"]
     store = Store(tmp_path / "out", "folder")
     lost = TRUTH + np.array([0, 0, 0, 90, 90])[:, None]
     for tracker, second, ms in (("ocean", lost, 10), ("nano", TRUTH, 40)):

@@ -52,7 +52,13 @@ def test_it_goes_on_where_it_stopped(tmp_path, capsys) -> None:
     assert two["settings"] == draw(0, 1, online=False)
     assert all(0 <= auc <= 1 for auc in one["auc"])
     assert "2 trials" in capsys.readouterr().out
+    assert main([*command, "--out", str(data)]) == 1
+    assert capsys.readouterr().err.endswith("data cannot be used: Is a directory.\n")
     assert main([*command[:-1], "default"]) == 1
-    assert "is of other sequences, weights" in capsys.readouterr().err
+    assert "weights, settings or versions" in capsys.readouterr().err
     with pytest.raises(DataError, match="not a search"):
         read(data / "a" / "groundtruth.txt", head)
+    truth = data / "a" / "groundtruth.txt"
+    np.savetxt(truth, np.loadtxt(truth, delimiter=",") + 1, delimiter=",")
+    assert main([*command, "--trials", "2"]) == 1
+    assert "is of other sequences, true boxes" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from napari_ocean.evaluation.datasets import DATASETS, Run, Sequence
 from napari_ocean.evaluation.store import DETAILS, Store
 
 TRUTH = np.array([[10.0, 10, 30, 30], [12, 10, 32, 30], [np.nan] * 4])
-CLIP = Sequence("set/clip", TRUTH, video=None)
+CLIP = Sequence("set/clip", TRUTH, video=Path("none"))
 RUN = Run(
     np.array([[10.0, 10, 30, 30], [11.2345678, 10, 31, 30], [9, 9, 20, 20]]),
     np.array([1, 0.123456789, 0.5]),
@@ -57,12 +59,33 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_result_on_other_true_boxes_is_refused(tmp_path) -> None:
-    store = Store(tmp_path / "out", "folder")
-    store.write("ocean", CLIP, RUN, (48, 64))
-    moved = Sequence("set/clip", TRUTH + 1, video=None)
-    with pytest.raises(DataError, match="true boxes differ"):
-        store.kept(DETAILS, "ocean", moved)
+@pytest.mark.parametrize("differing", ["true boxes", "frames"])
+def test_a_result_on_another_sequence_is_refused(differing, tmp_path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a cat")
+    clip = Sequence("set/clip", TRUTH, video=tmp_path / "a.mp4")
+    Store(tmp_path / "out", "folder").write("ocean", clip, RUN, (48, 64))
+    assert Store(tmp_path / "out", "folder").kept(DETAILS, "ocean", clip) is not None
+    if differing == "frames":
+        clip.video.write_bytes(b"a dog")
+    clip = replace(clip, truth_xyxy=TRUTH + (differing == "true boxes"))
+    with pytest.raises(DataError, match=f"its {differing} differ"):
+        Store(tmp_path / "out", "folder").kept(DETAILS, "ocean", clip)
+
+
+@pytest.mark.parametrize("gone", ["frames", "digest"])
+def test_a_result_is_of_use_where_frames_cannot_be_compared(gone, tmp_path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a cat")
+    clip = Sequence("set/clip", TRUTH, video=tmp_path / "a.mp4")
+    Store(tmp_path / "out", "folder").write("ocean", clip, RUN, (48, 64))
+    clip.video.write_bytes(b"a dog")
+    if gone == "frames":
+        clip.video.unlink()
+    else:  # as it was written before digests were
+        path = tmp_path / "out" / DETAILS / "ocean" / "set" / "clip.json"
+        details = json.loads(path.read_text())
+        del details["video_digest"]
+        path.write_text(json.dumps(details))
+    assert Store(tmp_path / "out", "folder").read("ocean", replace(clip)) is not None
 
 
 @pytest.mark.parametrize(

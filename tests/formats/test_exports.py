@@ -154,6 +154,7 @@ def test_coco_known_values() -> None:
     assert (occluded["id"], occluded["image_id"], occluded["category_id"]) == (2, 2, 1)
     assert (occluded["bbox"], occluded["area"]) == ([12.5, 20, 40, 40], 1600)
     assert (occluded["iscrowd"], occluded["track_id"], occluded["score"]) == (0, 1, 1)
+    assert (occluded["segmentation"], content["licenses"]) == ([], [])
     assert occluded["occluded"] is True
     assert [of.get("ignore") for of in content["annotations"]] == [None] * 4 + [1]
 
@@ -346,6 +347,8 @@ def test_images_that_are_files_keep_their_names() -> None:
     labels = unpacked(yolo.dumps(tracks, FOLDER))
     assert list(labels) == [*(f"labels/shot {k}.txt" for k in (0, 1, 3)), "classes.txt"]
     documents = unpacked(voc.dumps(tracks, FOLDER))
+    listed = documents.pop("ImageSets/Main/default.txt")
+    assert listed == "shot 0\nshot 1\nshot 3\n"
     assert list(documents) == [f"Annotations/shot {k}.xml" for k in (0, 1, 3)]
     first = ElementTree.fromstring(documents["Annotations/shot 0.xml"])
     assert first.findtext("filename") == "shot 0.PNG"
@@ -401,6 +404,7 @@ def corners(document: ElementTree.Element) -> list[list[int]]:
 
 def test_voc_known_values() -> None:
     files = unpacked(voc.dumps(two_objects(), CLIP))
+    assert files.pop("ImageSets/Main/default.txt") == "000000\n000001\n000003\n"
     assert list(files) == [f"Annotations/00000{frame}.xml" for frame in (0, 1, 3)]
     first, second, fourth = map(ElementTree.fromstring, files.values())
     assert first.findtext("filename") == "000000.jpg"
@@ -418,7 +422,9 @@ def test_voc_known_values() -> None:
 
 @given(annotations())
 def test_voc_pixels_lie_in_the_frame(tracks: Tracks) -> None:
-    for text in unpacked(voc.dumps(tracks, CLIP)).values():
+    files = unpacked(voc.dumps(tracks, CLIP))
+    del files["ImageSets/Main/default.txt"]
+    for text in files.values():
         for xmin, ymin, xmax, ymax in corners(ElementTree.fromstring(text)):
             assert 1 <= xmin <= xmax <= CLIP.width
             assert 1 <= ymin <= ymax <= CLIP.height
@@ -472,6 +478,16 @@ def test_a_file_is_told_by_its_content_when_its_name_is_short(tmp_path: Path, su
     back = formats.read(short)
     assert back.object_ids == [1, 2]
     assert back.get(1, 1).box_xyxy.tolist() == [12.5, 20, 52.5, 60]
+
+
+def test_ids_that_count_from_0_become_one_higher() -> None:
+    lines = mot.loads("1,1,1,1,9,9,1,1,1\n\n1,0,1,1,9,9,1,1,1\n2,1,1,1,9,9,1,1,1\n")
+    assert {k: lines.frames(k) for k in lines.object_ids} == {1: [0], 2: [0, 1]}
+    given_ids = [{"instance_id": 1}, {"instance_id": 0}, {"track_id": 2}]
+    box = {"image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4]}
+    assert coco.loads(coco_file(annotations=[box | of for of in given_ids])).object_ids == [1, 2, 3]
+    with pytest.raises(FormatError, match="line 2: An object id is a positive integer"):
+        mot.loads("1,0,1,1,9,9,1,1,1\n1,-1,1,1,9,9,1,1,1\n")
 
 
 def test_our_own_files_are_never_taken_for_others() -> None:

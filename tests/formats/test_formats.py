@@ -161,6 +161,14 @@ def test_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     assert tracks.get(7, 2).source is Source.DRAWN
 
 
+def test_csv_with_the_unnamed_index_of_pandas_is_read() -> None:
+    head, *lines = csv.dumps(one_object()).splitlines()
+    table = [f",{head}", *(f"{number},{line}" for number, line in enumerate(lines))]
+    assert_same(csv.loads("\n".join(table)), one_object(), atol=1e-10)
+    with pytest.raises(FormatError, match="line 2: has more or fewer values"):
+        csv.loads("\n".join([table[0], f"{table[1]},9"]))
+
+
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", ", " ; "])
 def test_otb_separators(separator: str) -> None:
     tracks = otb.loads(f"{separator.join('1234')}\n{separator.join(['nan'] * 4)}\n0,0,0,0\n5,6,7,8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,103 @@ def test_pages_that_were_appended_are_frames(tmp_path: Path, shape: tuple[int, .
         assert_frames_are(video, [same.frame(at) for at in range(5)], [4, 0, 2])
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_blocks_that_were_appended_follow_each_other(
+    tmp_path: Path, compression: str | None
+) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (11, 8, 9), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for block in (stack[:4], stack[4:8], stack[8:10], stack[10]):
+            writer.write(block, photometric="minisblack", compression=compression)
+    with open_video(tmp_path / "a.tif") as video, open_video(stack) as same:
+        assert len(video) == 11
+        assert_frames_are(video, [same.frame(at) for at in range(11)], [10, 3, 4, 7, 8, 0])
+
+
+def test_of_several_positions_the_first_is_the_stack(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        for value in (7, 8):
+            writer.write(np.full((4, 8, 9), value, np.uint8), photometric="minisblack")
+    with open_video(tmp_path / "a.ome.tif") as video:
+        assert len(video) == 4
+        assert (video.frame(3) == 7).all()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("length", [3, 7])
+def test_tiff_with_channel_after_channel(
+    tmp_path: Path, length: int, compression: str | None
+) -> None:
+    stack = np.random.default_rng(0).integers(0, 255, (length, 2, 8, 9), np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif",
+        stack.swapaxes(0, 1),
+        photometric="minisblack",
+        compression=compression,
+        metadata={"axes": "CTYX"},
+    )
+    with open_video(tmp_path / "a.ome.tif") as video, open_video(stack) as same:
+        assert len(video) == length
+        assert_frames_are(video, [same.frame(at) for at in range(length)], range(length))
+
+
+def test_an_acquisition_that_was_broken_off_ends_early(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 60000, (4, 2, 8, 9), np.uint16)
+    about = tifffile.OmeXml()
+    about.addimage("uint16", (6, 2, 8, 9), (12, 1, 1, 8, 9, 1), axes="TCYX")
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as writer:
+        for number, plane in enumerate([*stack.reshape(8, 8, 9)[:7]]):
+            text = None if number else about.tostring().encode()
+            writer.write(plane, contiguous=False, description=text, metadata=None)
+    with open_video(tmp_path / "a.ome.tif") as video, open_video(stack[:3]) as same:
+        assert len(video) == 3
+        assert_frames_are(video, [same.frame(at) for at in range(3)], [2, 0])
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_damaged_deflate_is_said(tmp_path: Path, folder: bool) -> None:
+    source = tmp_path / ("shots" if folder else "a.tif")
+    images = np.random.default_rng(0).integers(0, 255, (3, 40, 60), np.uint8)
+    settings: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
+    if folder:
+        source.mkdir()
+        for number, image in enumerate(images):
+            tifffile.imwrite(source / f"{number}.tif", image, **settings)
+    else:
+        tifffile.imwrite(source, images, **settings)
+    damaged = source / "1.tif" if folder else source
+    with tifffile.TiffFile(damaged) as file:
+        start = file.pages[0 if folder else 1].dataoffsets[0]
+    with damaged.open("r+b") as file:
+        file.seek(start + 20)
+        file.write(bytes(40))
+    with (
+        open_video(source) as video,
+        pytest.raises(VideoError, match=r"1.* cannot be read: .*data"),
+    ):
+        video.frame(1)
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (8, 9, 3)])
+def test_images_that_opencv_compressed_are_read(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 60000, shape, np.uint16)
+    lzw = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
+    cv2.imwrite(str(tmp_path / "0.tif"), image, lzw)
+    with open_video(tmp_path) as video:
+        rgb = image if image.ndim == 2 else image[..., ::-1]
+        np.testing.assert_array_equal(video.frame(0), to_rgb_uint8(rgb))
+
+
+@pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="is about its absence")
+def test_a_compressed_stack_names_the_package_it_needs(tmp_path: Path) -> None:
+    path, lzw = tmp_path / "a.tif", [cv2.IMWRITE_TIFF_COMPRESSION, 5]
+    cv2.imwritemulti(str(path), [np.zeros((8, 9), np.uint8)] * 3, lzw)
+    with pytest.raises(VideoError, match=r"a\.tif needs imagecodecs: pip install imagecodecs"):
+        open_video(path)
+    with pytest.raises(VideoError, match=r"image a\.tif cannot be read: .* requires"):
+        open_video(tmp_path)
+
+
 def test_of_series_that_differ_the_first_is_the_stack(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(np.full((4, 8, 9), 7, np.uint8), photometric="minisblack")
@@ -142,6 +240,13 @@ def test_npy_is_mapped_not_loaded(tmp_path: Path) -> None:
     with open_video(tmp_path / "stack.npy") as video:
         assert isinstance(vars(video)["_array"], np.memmap)
         assert_frames_are(video, stack[..., :3], [5, 2])
+
+
+def test_an_npz_file_is_no_npy_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", np.zeros((6, 8, 9)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(VideoError, match=r"a\.npy is not a \.npy file .*: it is a \.npz file"):
+        open_video(tmp_path / "a.npy")
 
 
 def test_zarr_store_and_array(tmp_path: Path) -> None:
@@ -183,7 +288,8 @@ side = st.integers(5, 9)
 def test_layouts_of_arrays(t: int, y: int, x: int, channels: int, seed: int) -> None:
     last = np.random.default_rng(seed).integers(0, 255, (t, y, x, channels), np.uint8)
     expected = [to_rgb_uint8(image) for image in last]
-    for array in (last, np.moveaxis(last, 3, 1)):
+    first = np.moveaxis(last, 3, 1)
+    for array in (last, first, first[:, :, None]):
         with open_video(array) as video:
             assert FrameArray(video).shape == (t, y, x, 3)
             assert_frames_are(video, expected, range(t))
