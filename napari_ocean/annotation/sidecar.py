@@ -17,27 +17,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from itertools import count
-from json import loads
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NamedTuple
 
 from napari_ocean import formats
 from napari_ocean.annotation.identity import Clip
+from napari_ocean.annotation.journal import changes_of, record_of, records
 from napari_ocean.errors import FormatError, OceanError
 from napari_ocean.formats import json, replace_bytes, replace_text
 from napari_ocean.tracks import (
-    ABSENT,
-    BoxChange,
-    Cell,
     Change,
-    ObjectChange,
-    TrackBox,
     Tracks,
-    spans,
 )
 
 SUFFIX = ".ocean.json"
@@ -187,8 +181,8 @@ def load(path: Path) -> Saved:
         about = head.get("autosave")
         about = about if isinstance(about, dict) else {}
         place = about.get("place", {})
-        patches = list(_lines(_journal(path), about.get("token")))
-        tracks.apply(_changes(tracks, patches))
+        patches = list(records(_journal(path), about.get("token")))
+        tracks.apply(changes_of(tracks, patches))
         for patch in patches:
             place = patch.get("place", place)
         clip = Clip(**about["clip"]) if "clip" in about else None
@@ -269,7 +263,7 @@ class Autosave:
         except OSError as error:
             raise self._failed(error) from error
         if going_on:
-            self._write(_record(changes) | {"place": self._place})
+            self._write(record_of(changes) | {"place": self._place})
 
     def append(self, changes: Iterable[Change]) -> None:
         """Keep the changes of one edit or batch; for :class:`~.history.History` to call.
@@ -280,7 +274,7 @@ class Autosave:
             If the disk is full or another window autosaves this video now; the next call tries
             again with everything.
         """
-        self._write(_record(changes))
+        self._write(record_of(changes))
 
     def note(self, place: Mapping[str, Any]) -> None:
         """Keep where the person is: frame, object, ...; JSON values only. Raises as append does."""
@@ -378,74 +372,3 @@ def _writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
-
-
-def _lines(journal: Path, token: object) -> Iterator[dict[str, Any]]:
-    """Whole lines of a journal; none if it belongs to another first file."""
-    try:
-        lines = journal.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return
-    for number, line in enumerate(lines):
-        try:
-            record = loads(line)
-        except ValueError:
-            return
-        if number:
-            yield record
-        elif token is None or record.get("token") != token:
-            return
-
-
-def _record(changes: Iterable[Change]) -> dict[str, Any]:
-    """Where some changes lead, in the words of the native format."""
-    objects: dict[int, dict[str, Any]] = {}
-    deleted: list[int] = []
-    bare: dict[tuple[int, str], list[int]] = {}
-    for change in changes:
-        of = objects.setdefault(change.object_id, {"id": change.object_id})
-        if isinstance(change, BoxChange):
-            if isinstance(change.after, TrackBox):
-                of.setdefault("boxes", []).append(json.box_record(change.frame, change.after))
-            else:
-                name = "absent" if change.after is ABSENT else "empty"
-                bare.setdefault((change.object_id, name), []).append(change.frame)
-        elif change.after is None:
-            deleted.append(change.object_id)
-        else:
-            of |= json.info_record(change.after)
-    for (object_id, name), frames in bare.items():
-        objects[object_id][name] = [[span.start, span.stop] for span in spans(frames)]
-    return {"objects": list(objects.values()), "deleted": deleted}
-
-
-def _changes(tracks: Tracks, patches: Iterable[Mapping[str, Any]]) -> list[Change]:
-    """Where some records lead from here, one after the other; the last word on a box counts."""
-    objects: dict[int, Mapping[str, Any] | None] = {}
-    cells: dict[tuple[int, int], object] = {}
-    for patch in patches:
-        for of in patch.get("objects", ()):
-            object_id = of["id"]
-            if "label" in of:
-                objects[object_id] = of
-            cells |= {(object_id, item["frame"]): item for item in of.get("boxes", ())}
-            for name, cell in (("absent", ABSENT), ("empty", None)):
-                for span in json.spans_of(of, name):
-                    cells |= dict.fromkeys(((object_id, frame) for frame in span), cell)
-        objects |= dict.fromkeys(patch.get("deleted", ()))
-    passing = {k for k, of in objects.items() if of is None} - set(tracks.object_ids)
-    changes: list[Change] = [
-        ObjectChange(k, None, None if of is None else json.info_of(of))
-        for k, of in objects.items()
-        if k not in passing  # made and deleted in between
-    ]
-    for (object_id, frame), item in cells.items():
-        if object_id not in passing:
-            changes.append(BoxChange(object_id, frame, None, _cell(item)))
-    return changes
-
-
-def _cell(item: object) -> Cell:
-    if item is None or item is ABSENT:
-        return item
-    return json.box_of(item)[1]
