@@ -258,12 +258,14 @@ def plan(
             groups[_as_far_as(reach, tracks, object_id, of)].append(object_id)
 
     at_hand = reach is Reach.KEYFRAME and not tracks.on_frame(frame).keys().isdisjoint(selected)
-    if who is Who.WAITING and not at_hand:
-        for reverse in ways:
-            for object_id, frames in (pending or Pending()).frames(reverse=reverse).items():
-                add(object_id, frames, reverse=reverse)
+    if who is not Who.WAITING or at_hand or pending is None:
+        pending = Pending()
+    for reverse in ways:
+        for object_id, frames in pending.frames(reverse=reverse).items():
+            add(object_id, frames, reverse=reverse)
     if not groups:
-        begins = _begins(tracks, frame, start, stop, selected, who)
+        begins = _stuck(tracks, pending, ways, frame)
+        begins = begins or _begins(tracks, frame, start, stop, selected, who)
         for reverse in ways:
             for object_id, frames in begins.items():
                 add(object_id, [pick(frames)], reverse=reverse)
@@ -312,6 +314,14 @@ def shut_off(tracks: Tracks, leg: Leg) -> list[tuple[int, range]]:
             spans = tracks.absent_spans(object_id)
             found += [(object_id, span) for span in spans if begin + step in span]
     return found
+
+
+def _stuck(
+    tracks: Tracks, pending: Pending, ways: Iterable[bool], frame: int
+) -> dict[int, list[int]]:
+    """Boxes that wait on a frame although no run begins there: no others are tracked instead."""
+    waiting = {o for way in ways for o, at in pending.frames(reverse=way).items() if frame in at}
+    return {object_id: [frame] for object_id in waiting if not tracks.info(object_id).locked}
 
 
 def _why_none(

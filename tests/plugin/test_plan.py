@@ -142,6 +142,14 @@ def test_nothing_to_do_is_said(
         legs(annotated(drawn), direction, 0)
 
 
+def test_a_box_with_nothing_beyond_it_has_no_other_object_tracked_instead() -> None:
+    tracks = annotated({1: [0], 2: [99]}, {1: range(1, 100)})
+    with pytest.raises(TracksError, match="lies after the box"):
+        legs(tracks, Direction.FORWARD, 99, waiting((2, 99)))
+    assert legs(tracks, Direction.BOTH, 99, waiting((2, 99))) == [(0, 100, True, 2)]
+    assert legs(tracks, Direction.FORWARD, 40, waiting((2, 99))) == [(40, 100, False, 1)]
+
+
 def test_a_box_outside_the_range_does_not_count() -> None:
     with pytest.raises(TracksError, match="frames 50 to 59"):
         plan(annotated({1: [20]}), Direction.FORWARD, frame=20, start=50, stop=60)
