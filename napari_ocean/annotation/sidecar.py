@@ -29,10 +29,7 @@ from napari_ocean.annotation.identity import Clip
 from napari_ocean.annotation.journal import changes_of, record_of, records
 from napari_ocean.errors import FormatError, OceanError
 from napari_ocean.formats import json, replace_bytes, replace_text
-from napari_ocean.tracks import (
-    Change,
-    Tracks,
-)
+from napari_ocean.tracks import Change, Tracks
 
 SUFFIX = ".ocean.json"
 
@@ -87,6 +84,8 @@ def locate(
     video: str | os.PathLike[str] | None,
     clip: Clip,
     user_folder: Path,
+    *,
+    own: Path | None = None,
     in_use: Collection[Path] = (),
 ) -> Place:
     """Find the autosave of a clip, or the place for a new one.
@@ -99,21 +98,16 @@ def locate(
     user_folder : Path
         For clips without a file, in a folder that cannot be written, or with a name so long that
         it leaves no room for an ending; named by their digest.
+    own : Path, optional
+        Where it was before, in this program.
     in_use : collection of Path
-        Autosaves of annotations that this program works on; they are left out.
+        Autosaves that other layers are written to, which may show the same clip; left out.
     """
-    short = clip.digest[:12]
-    paths = [user_folder / f"{short}{SUFFIX}"]
-    if video is not None:
-        video = Path(os.path.abspath(video))
-        named = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
-        beside = [path for path in named if _can_be_named(path)]
-        paths = [*beside, *paths] if _writable(video.parent) else [*paths, *beside]
-    paths = [path for path in paths if path not in in_use]
+    paths = _candidates(video, clip.digest[:12], user_folder, in_use)
+    if own is not None and own not in in_use:
+        paths = [own, *(path for path in paths if path != own)]
     problems: list[str] = []
-    for path in paths:
-        if not path.exists() and not _journal(path).exists():
-            continue
+    for path in filter(_is_there, paths):
         try:
             saved = load(path)
         except FormatError as error:
@@ -123,9 +117,31 @@ def locate(
         if difference is None:
             return Place(path, saved, " ".join(problems) or None)
         problems.append(f"The autosave {path} is not this video's: {difference}. It is kept.")
-    free = [path for path in paths if not path.exists() and not _journal(path).exists()]
-    path = free[0] if free else user_folder / f"{short}.{token_hex(4)}{SUFFIX}"
-    return Place(path, None, " ".join(problems) or None)
+    free = next(path for path in paths if not _is_there(path))
+    return Place(free, None, " ".join(problems) or None)
+
+
+def _candidates(
+    video: str | os.PathLike[str] | None, short: str, user_folder: Path, in_use: Collection[Path]
+) -> list[Path]:
+    """Where an autosave may lie, the best place first; nothing lies in the last one."""
+    paths = [user_folder / f"{short}{SUFFIX}"]
+    if video is not None:
+        video = Path(os.path.abspath(video))
+        named = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
+        beside = [path for path in named if _can_be_named(path)]
+        paths = [*beside, *paths] if _writable(video.parent) else [*paths, *beside]
+    paths = [path for path in paths if path not in in_use]
+    further = (user_folder / f"{short}.{number}{SUFFIX}" for number in count(2))
+    for path in (path for path in further if path not in in_use):
+        paths.append(path)
+        if not _is_there(path):
+            break
+    return paths
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or _journal(path).exists()
 
 
 def set_aside(path: Path) -> Path:
@@ -156,7 +172,9 @@ def _aside(path: Path, number: int) -> Path:
 
 
 def _can_be_named(path: Path) -> bool:
-    """Whether the system takes the longest of the names that belong to an autosave."""
+    """Whether the system takes the longest of the names that belong to an autosave, or has it."""
+    if os.path.exists(path):
+        return True
     try:
         _journal(_aside(path, 999)).lstat()
     except FileNotFoundError:

@@ -49,19 +49,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = import_module(COMMANDS[chosen][0]).run(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except OceanError as error:
         return _told(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
-        return 141
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 141
         name = "" if error.filename is None else f"{error.filename} cannot be used: "
         return _told(f"{name}{error.strerror or error}.")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     return code
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe that broke is that of the output; what is left for it goes nowhere then."""
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        return True
+    return False
 
 
 def _told(error: OceanError | str) -> int:

@@ -205,13 +205,12 @@ class Commands:
     def _go_to_flag(self, *, reverse: bool) -> None:
         review, chosen = self._session.review, self._place.chosen
         at = chosen[0] if len(chosen) == 1 else None
+        beyond = self._session.n_frames if reverse else -1
         flag = review.next_flag(self._place.frame, at, reverse=reverse)
+        flag = flag or review.next_flag(beyond, reverse=reverse)
         if flag is None:
-            every = sorted(review.queue(), key=lambda of: (of.frame, of.object_id), reverse=reverse)
-            if not every:
-                self._place.tell("Nothing is left to review.")
-                return
-            flag = every[0]
+            self._place.tell("Nothing is left to review.")
+            return
         self._place.visit(flag.frame, flag.object_id)
         self._place.tell(f"Frame {flag.frame}: {flag.sign}.")
 

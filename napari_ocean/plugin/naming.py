@@ -25,8 +25,7 @@ class Naming:
     def __init__(self, controls: Controls, session: Callable[[], Session | None]) -> None:
         self._on = controls
         self._session = session
-        self._proposed = NEW_OBJECT
-        self._typed_for: int | None = None
+        self._typed_for: tuple[Session | None, int | None] | None = None
         self._labels = QStringListModel()
         completer = QCompleter(self._labels)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
@@ -50,6 +49,8 @@ class Naming:
     def show_label(self) -> None:
         """Show the label of the selected box's object, or of new ones; not over what is typed."""
         session, object_id = self._session(), self._labelled_object()
+        if self._typed_for not in (None, (session, object_id)):
+            self._on_label()  # it was typed for what was selected before
         if session is not None and not self._on.label.native.isModified():
             label = session.next_label if object_id is None else session.tracks.label(object_id)
             self._on.label.value = label
@@ -62,8 +63,10 @@ class Naming:
         str
             What to tell the person; empty where the choice stays as it is.
         """
-        self._withdraw()
         session = self._session()
+        if session is not None and session.proposed:
+            session.choose_next(NEW_OBJECT)
+            self.show()
         if session is None or len(chosen) != 1 or session.next_object != NEW_OBJECT:
             return ""
         (object_id,), tracks = chosen, session.tracks
@@ -72,21 +75,16 @@ class Naming:
         if tracks.info(object_id).locked:
             return ""
         session.choose_next(object_id)
-        self._proposed = object_id
+        session.proposed = True
         self.show()
         return f"The next box is {session.name(object_id)}'s; choose 'new object' for another."
 
     def show_frame(self, frame: int) -> None:
         """Take back a proposal whose object has a box on this frame: it is not to be replaced."""
         session = self._session()
-        if session is not None and self._proposed in session.tracks.on_frame(frame):
-            self._withdraw()
-
-    def _withdraw(self) -> None:
-        """Have the next box be a new object's, unless the person has said whose it is."""
-        session, proposed = self._session(), self._proposed
-        self._proposed = NEW_OBJECT
-        if session is not None and session.next_object == proposed != NEW_OBJECT:
+        if session is None or not session.proposed:
+            return
+        if session.next_object in session.tracks.on_frame(frame):
             session.choose_next(NEW_OBJECT)
             self.show()
 
@@ -101,12 +99,12 @@ class Naming:
     def _on_typed(self) -> None:
         """Keep whose label is typed: what is clicked next may select something else first."""
         if self._typed_for is None:
-            self._typed_for = self._labelled_object() or NEW_OBJECT
+            self._typed_for = self._session(), self._labelled_object()
 
     def _on_label(self) -> None:
-        session, label = self._session(), self._on.label.value.strip()
-        typed_for, self._typed_for = self._typed_for, None
-        object_id = self._labelled_object() if typed_for is None else typed_for or None
+        label = self._on.label.value.strip()
+        session, object_id = self._typed_for or (self._session(), self._labelled_object())
+        self._typed_for = None
         self._on.label.native.setModified(False)
         if session is None or not label:
             return
@@ -119,7 +117,6 @@ class Naming:
 
     def _on_next_object(self, object_id: int) -> None:
         session = self._session()
-        self._proposed = NEW_OBJECT
         if session is not None:
             session.choose_next(object_id)
             self.show_label()

@@ -63,7 +63,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._keys: dict[bool, set[Key]] = {False: set(), True: set()}
-        self._waited: dict[tuple[int, bytes], tuple[int, list[bool]]] = {}
+        self._waited: dict[tuple[int, bytes], dict[int, list[bool]]] = defaultdict(dict)
         self._met: dict[Hashable, list[tuple[Key, bool]]] = defaultdict(list)
 
     def add(self, *keys: Key) -> None:
@@ -92,33 +92,35 @@ class Pending:
         """
         key = (change.object_id, change.frame)
         before, after = said(change.before), said(change.after)
-        if isinstance(before, TrackBox) and isinstance(after, TrackBox):
-            moved = not np.array_equal(before.box_xyxy, after.box_xyxy)
-            if moved:
-                self.add(key)
-            return moved
+        if (
+            isinstance(before, TrackBox)
+            and isinstance(after, TrackBox)
+            and np.array_equal(before.box_xyxy, after.box_xyxy)
+        ):
+            return False
         if isinstance(before, TrackBox):
             waited = [key in self._keys[reverse] for reverse in (False, True)]
-            self._waited[change.frame, before.box_xyxy.tobytes()] = change.object_id, waited
+            self._waited[change.frame, before.box_xyxy.tobytes()][change.object_id] = waited
         self.remove(key)
         if isinstance(after, TrackBox):
             self.add(key)
-            gone = self._waited.pop((change.frame, after.box_xyxy.tobytes()), None)
-            if gone is not None:
-                self._wait_as_it_did(key, *gone, tracks.frames(change.object_id))
+            gone = self._waited.get((change.frame, after.box_xyxy.tobytes()))
+            if gone:
+                self._wait_as_it_did(key, gone, tracks.frames(change.object_id))
         return before is not after
 
-    def _wait_as_it_did(
-        self, key: Key, owner: int, waited: Sequence[bool], frames: Sequence[int]
-    ) -> None:
+    def _wait_as_it_did(self, key: Key, gone: dict[int, list[bool]], frames: Sequence[int]) -> None:
         """Have a box that came back wait no longer where it did not; `frames` are its object's.
 
-        In another object it waits where no box lies beyond it, as nothing was tracked there.
+        In an object that it comes to for the first time it waits where no box lies beyond it, as
+        nothing was tracked there.
         """
         object_id, frame = key
+        own = gone.get(object_id)
+        waited = own or [*gone.values()][-1]
         for reverse in (False, True):
             beyond = frames[0] < frame if reverse else frames[-1] > frame
-            if not waited[reverse] and (beyond or owner == object_id):
+            if not waited[reverse] and (beyond or own):
                 self._keys[reverse].discard(key)
 
     def filled(self, tracks: Tracks, object_id: int, frames: range) -> None:
@@ -218,8 +220,8 @@ def plan(
     """Choose objects and passes, by :data:`RULE` unless `who` says otherwise; forward ones first.
 
     Objects chosen by name begin on `frame` if they have a box there, else at their keyframes.
-    Locked objects are left out. As far as the next keyframe, a pass that begins at one is tracked
-    from both ends and fused.
+    Locked objects are left out. As far as the next keyframe, objects selected here go before those
+    that wait, and a pass that begins at a keyframe is tracked from both ends and fused.
 
     Parameters
     ----------
@@ -257,7 +259,8 @@ def plan(
             )
             groups[_as_far_as(reach, tracks, object_id, of)].append(object_id)
 
-    at_hand = reach is Reach.KEYFRAME and not tracks.on_frame(frame).keys().isdisjoint(selected)
+    here = tracks.on_frame(frame).keys() if start <= frame < stop else ()
+    at_hand = reach is Reach.KEYFRAME and not set(selected).isdisjoint(here)
     if who is not Who.WAITING or at_hand or pending is None:
         pending = Pending()
     for reverse in ways:

@@ -56,7 +56,8 @@ class Prompts:
         with session.history.step(f"Take the shapes of {layer.name}", key):
             after = absorb(session, layer, frame, before)
         self._known[layer] = after
-        self._steps.setdefault(layer, {})[key] = [before, after]
+        if session.history.undo_key == key:
+            self._steps.setdefault(layer, {})[key] = [before, after]
 
     def travel(self, step: Hashable, *, back: bool) -> None:
         """Know what was known before a step, which was undone, or after it again."""

@@ -15,9 +15,9 @@ from psygnal import Signal
 from napari_ocean.annotation import sidecar
 from napari_ocean.annotation.sidecar import Place
 from napari_ocean.errors import OceanError, TracksError
+from napari_ocean.plugin import saving
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.layers import SAME_PX
-from napari_ocean.plugin.saving import clip_of, locate
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import Tracks
 
@@ -61,15 +61,17 @@ class Recovery:
         controls.resume.clicked.connect(self.resume)
         controls.decline.clicked.connect(self.decline)
 
-    def look(self, image: Image) -> None:
+    def look(self, image: Image | None) -> None:
         """See whether there is something to go on with; once for each image."""
-        self._in_view = ref(image)
+        self._in_view = image and ref(image)
         self._show()
+        if image is None:
+            return
         if not self._on or image in self._looked_at or any(of.image is image for of in _located):
             return
         self._looked_at.add(image)
         try:
-            place = locate(image, clip_of(image), user_folder())
+            place = saving.locate(image, saving.clip_of(image), user_folder())
         except OceanError as error:
             self.warned.emit(str(error))
             return
@@ -123,6 +125,7 @@ class Recovery:
 
     def _ask(self, image: Image, place: Place) -> None:
         """Offer what was saved of an image, if there is anything."""
+        self._offers.pop(image, None)
         if place.saved is not None and place.saved.tracks.object_ids:
             self._offers[image] = place
         self._show()
@@ -145,6 +148,8 @@ class Recovery:
         """Have the bar there if something is offered of the image in view."""
         image = self._in_view and self._in_view()
         place = None if image is None else self._offers.get(image)
+        if place is not None and place.path in saving.in_use(image):
+            place = None  # another layer shows the same clip, and goes on with it
         if place is not None and place.saved is not None:
             n_objects, n_boxes = len(place.saved.tracks.object_ids), len(place.saved.tracks)
             word = "object" if n_objects == 1 else "objects"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from napari.layers import Image
@@ -24,8 +24,11 @@ from napari_ocean.plugin import layers
 from napari_ocean.tracks import Change, Tracks
 from napari_ocean.video import image_names
 
-_living: WeakSet[Saving] = WeakSet()
-"""Those that have a place: two layers may show one clip."""
+_paths: WeakKeyDictionary[Image, Path] = WeakKeyDictionary()
+"""Where each layer was saved last, so that it finds its own again: two may show one clip."""
+
+_living: WeakSet[Image] = WeakSet()
+"""Those that are saved there now."""
 
 
 class Saving:
@@ -61,7 +64,8 @@ class Saving:
         with self._failing_aloud():
             self._clip = clip_of(self._image)
         self.place = locate(self._image, self._clip, user_folder)
-        _living.add(self)
+        _paths[self._image] = self.place.path
+        _living.add(self._image)
         return self.place
 
     def decline(self) -> Path | None:
@@ -116,8 +120,8 @@ class Saving:
             self._autosave.note(where)
 
     def close(self) -> None:
-        """Write one whole file; what is there belongs to nobody from then on."""
-        _living.discard(self)
+        """Write one whole file."""
+        _living.discard(self._image)
         autosave, self._autosave = self._autosave, None
         if autosave is not None and self.on:
             autosave.close()
@@ -135,9 +139,13 @@ class Saving:
 
 def locate(image: Image, clip: Clip, user_folder: Path) -> Place:
     """Find the autosave of an image layer, or a place for it that no other layer has."""
-    others = [saving for saving in _living if saving._image is not image]
-    in_use = {saving.place.path for saving in others if saving.place is not None}
-    return sidecar.locate(path_of(image), clip, user_folder, in_use)
+    own = _paths.get(image)
+    return sidecar.locate(path_of(image), clip, user_folder, own=own, in_use=in_use(image))
+
+
+def in_use(image: Image) -> set[Path]:
+    """Where other image layers are saved now."""
+    return {_paths[other] for other in _living if other is not image}
 
 
 def path_of(image: Image) -> Path | None:

@@ -25,12 +25,8 @@ marks (over ``range(start, stop)``; each raises ``TracksError`` on locked object
     ``clear(ids, start, stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there,
     ``keep(ids, frame)`` turns the machine's boxes into keyframes, ``interpolate(ids, start, stop,
     curve)``.
-review (``session.review``, cached)
-    ``risks(id)``, ``flags(id=None)``, ``queue()``, ``next_flag(frame, id=None, reverse=False)``,
-    ``strip(id)`` one ``Mark`` a frame, ``helpful(id, n)``, ``summary(id)``, ``next_keyframe(ids,
-    frame, reverse=False)``.
-view
-    ``follow(dims)``: the layer goes with the frame that a viewer shows; ``unfollow()``.
+review
+    ``review``, a :class:`~napari_ocean.plugin.reviewing.Review`.
 autosave
     ``find_saved(user_folder) -> Place``, ``resume() -> place dict``, ``decline()``,
     ``keeps(path)``, ``note(place)``, ``saving`` False switches it off.
@@ -107,6 +103,8 @@ class Session(Editing):
         Drawn boxes that wait for a run.
     next_object : int
         Object that the next drawn box belongs to; ``NEW_OBJECT`` makes a new one.
+    proposed : bool
+        Whether a selection chose it, and not the person.
     next_label : str
         Label of the next new object.
     in_run : bool
@@ -134,7 +132,7 @@ class Session(Editing):
         self.n_frames = layers.n_frames(image)
         self.next_object = NEW_OBJECT
         self.next_label = str(layers.DRAWN["label"])
-        self.in_run = self.turning = False
+        self.in_run = self.turning = self.proposed = False
         self._dirty: set[Key] = set()
         self._stale = False
         self._news: list[str] = []
@@ -257,10 +255,12 @@ class Session(Editing):
         self._stale = True
         if not self.busy:
             self.turning = True  # what is selected less now, no person has deselected
-            self._show()
-            if selected:  # where they have a box here: Delete takes what is seen
-                self.select(selected)
-            self.turning = False
+            try:
+                self._show()
+                if selected:  # where they have a box here: Delete takes what is seen
+                    self.select(selected)
+            finally:
+                self.turning = False
 
     def follow(self, dims: Dims) -> None:
         """Go along with a viewer from now on."""
@@ -307,7 +307,7 @@ class Session(Editing):
 
     def choose_next(self, object_id: int, label: str | None = None) -> None:
         """Say which object the next drawn box belongs to, and the label of a new one."""
-        self.next_object = object_id
+        self.next_object, self.proposed = object_id, False
         self.next_label = label or self.next_label
         self.view.prepare_next(self.next_object, self.next_label)
 

@@ -186,10 +186,10 @@ class OceanWidget(QWidget):
         if usable:
             session = self._held.find(image)
             self._choices.offer_parts(image, session, list(self.viewer.layers), added)
-            self._recovery.look(image)
             self._show_colors()
         else:
             self._choices.offer_nothing()
+        self._recovery.look(image if usable else None)
         self._show_objects()
         self._count()
 

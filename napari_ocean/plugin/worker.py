@@ -192,12 +192,16 @@ class _Runner:
                         self._last = perf_counter()
                     if self._control.stop.is_set():
                         break
-        except Exception:  # what was found up to there stays
-            yield self._batch(found[told:] if show else [], reverse=reverse)
+        except Exception:
+            yield from self._rest(found[told:], reverse=reverse, show=show)
             raise
-        if found[told:]:
-            yield self._batch(found[told:] if show else [], reverse=reverse)
+        yield from self._rest(found[told:], reverse=reverse, show=show)
         return found
+
+    def _rest(self, found: list[ObjectPrediction], *, reverse: bool, show: bool) -> Iterator[Batch]:
+        """What was found since the last batch; it stays, however a pass ends."""
+        if found:
+            yield self._batch(found if show else [], reverse=reverse)
 
     def _both(self, leg: Leg) -> Generator[Batch, None, None]:
         """Track from both keyframes and fuse; after a stop the forward run is what stays."""

@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_ocean.boxes import FloatArray
 
-MOST_SHRUNK = 16
-"""Frame pixels for a pixel of the patch, on each side, from which on what lies around the frame is
-not laid out in the frame's own pixels: of a large target on a large frame that takes gigabytes."""
+LAID_OUT = 16
+"""With at least how many pixels for one of the patch's, on each side, a square is laid out that
+reaches beyond the frame. More are made fewer first, by a whole factor: of a large target on a large
+frame they would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,7 @@ def crop_patch(
     Returns
     -------
     patch : ndarray of uint8, shape (out_px, out_px, C)
-        Bilinear, the released code's pixels; beyond the frame's edge up to :data:`MOST_SHRUNK`
-        only.
+        Bilinear, the released code's pixels; of a very large square see :data:`LAID_OUT`.
     transform : CropTransform
     """
     # The released code's corner: half to even, and of the centre less (side + 1) / 2.
@@ -110,7 +110,7 @@ def crop_patch(
     if inside.shape[:2] == (side_px, side_px):
         square = inside
     else:
-        by = max(side_px // (MOST_SHRUNK * out_px), 1)
+        by = max(side_px // (LAID_OUT * out_px), 1)
         square = _surrounded(inside, left - x0, top - y0, side_px, by, fill)
     if side_px != out_px:
         resized = cv2.resize(square, (out_px, out_px)).reshape(out_px, out_px, -1)

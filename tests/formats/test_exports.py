@@ -349,6 +349,7 @@ def test_images_that_are_files_keep_their_names() -> None:
     documents = unpacked(voc.dumps(tracks, FOLDER))
     listed = documents.pop("ImageSets/Main/default.txt")
     assert listed == "shot 0\nshot 1\nshot 3\n"
+    del documents["labelmap.txt"]
     assert list(documents) == [f"Annotations/shot {k}.xml" for k in (0, 1, 3)]
     first = ElementTree.fromstring(documents["Annotations/shot 0.xml"])
     assert first.findtext("filename") == "shot 0.PNG"
@@ -405,6 +406,7 @@ def corners(document: ElementTree.Element) -> list[list[int]]:
 def test_voc_known_values() -> None:
     files = unpacked(voc.dumps(two_objects(), CLIP))
     assert files.pop("ImageSets/Main/default.txt") == "000000\n000001\n000003\n"
+    assert files.pop("labelmap.txt") == "background:::\ndog:::\ncat:::\n"
     assert list(files) == [f"Annotations/00000{frame}.xml" for frame in (0, 1, 3)]
     first, second, fourth = map(ElementTree.fromstring, files.values())
     assert first.findtext("filename") == "000000.jpg"
@@ -423,8 +425,7 @@ def test_voc_known_values() -> None:
 @given(annotations())
 def test_voc_pixels_lie_in_the_frame(tracks: Tracks) -> None:
     files = unpacked(voc.dumps(tracks, CLIP))
-    del files["ImageSets/Main/default.txt"]
-    for text in files.values():
+    for text in (of for name, of in files.items() if name.endswith(".xml")):
         for xmin, ymin, xmax, ymax in corners(ElementTree.fromstring(text)):
             assert 1 <= xmin <= xmax <= CLIP.width
             assert 1 <= ymin <= ymax <= CLIP.height

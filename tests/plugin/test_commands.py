@@ -336,6 +336,33 @@ def test_earlier_work_of_two_clips_stays_offered(
     assert again.widget.session.tracks.frames(1) == [0]
 
 
+def test_earlier_work_that_another_layer_goes_on_with_is_not_offered(
+    desk: Desk, open_desk: Callable[..., Desk]
+) -> None:
+    desk.draw(0)
+    desk.widget.shut_down()
+    again = open_desk()
+    on, first = again.widget.controls, again.image
+    second = again.viewer.add_image(desk.clip.frames, name="the same")
+    for image in (second, first):
+        on.image.value = image
+        assert not on.saved.isHidden()
+    on.resume.click()
+    on.image.value = second
+    assert on.saved.isHidden()
+    again.viewer.layers.clear()
+    assert on.saved.isHidden()
+
+
+def test_the_offer_goes_with_the_clip(desk: Desk, open_desk: Callable[..., Desk]) -> None:
+    desk.draw(0)
+    desk.widget.shut_down()
+    again = open_desk()
+    assert not again.widget.controls.saved.isHidden()
+    again.viewer.layers.clear()
+    assert again.widget.controls.saved.isHidden()
+
+
 def test_a_correction_waits_for_the_next_window_too(desk: Desk) -> None:
     desk.draw(0)
     find(desk, [0.9] * 5)

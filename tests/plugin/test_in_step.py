@@ -76,6 +76,40 @@ def test_a_label_goes_to_the_object_that_it_was_typed_for(desk: Desk) -> None:
     assert session.next_label == "cat"
 
 
+def test_labels_typed_one_after_the_other_go_to_one_object_each(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.draw(0, box(120, 100))
+    field = desk.widget.controls.label.native
+    for object_id, label in ((1, "cat"), (2, "dog")):
+        desk.widget.visit(0, object_id)
+        field.selectAll()
+        QTest.keyClicks(field, label)
+    field.editingFinished.emit()
+    assert [session.tracks.label(object_id) for object_id in (1, 2)] == ["cat", "dog"]
+
+
+def test_a_proposal_of_one_clip_is_none_of_another(desk: Desk) -> None:
+    on, first = desk.widget.controls, _tracked(desk).image
+    desk.widget.session.clear([1], 5, 6)
+    second = desk.viewer.add_image(desk.clip.frames[:, ::-1].copy(), name="other")
+    on.image.value = second
+    desk.draw(0, box(20, 60))
+    on.next_object.value = 1  # the person says so
+    on.image.value = first
+    desk.go_to(5)
+    desk.widget.choose([1])
+    desk.press("draw")
+    assert (desk.widget.session.next_object, desk.widget.session.proposed) == (1, True)
+    on.image.value = second
+    desk.widget.choose([])
+    desk.press("draw")
+    assert desk.widget.session.next_object == 1
+    on.image.value = first
+    desk.go_to(0)
+    desk.qtbot.wait(80)
+    assert desk.widget.session.next_object == 0
+
+
 def test_a_proposal_is_for_what_is_selected_and_replaces_no_box(desk: Desk) -> None:
     session = _tracked(desk).widget.session
     first = session.tracks.get(1, 0).box_xyxy

@@ -164,18 +164,34 @@ def test_another_windows_work_is_never_overwritten(tmp_path: Path) -> None:
     assert rows(last) == rows(two)
 
 
-def test_two_layers_of_one_clip_have_an_autosave_each(tmp_path: Path) -> None:
-    one, two = (Session(Image(PIXELS, name=name)) for name in ("red", "green"))
-    one.find_saved(tmp_path)
-    draw(one, 3, box(10))
-    assert two.find_saved(tmp_path).saved is None
-    draw(two, 4, box(10))
-    draw(one, 5, box(10))
-    assert one.unsaved == two.unsaved == ""
-    kept = [sidecar.load(path).tracks for path in tmp_path.glob("*.ocean.json")]
-    assert sorted([row.frame for row in of.rows()] for of in kept) == [[3, 5], [4]]
-    one.close()
-    assert opened(tmp_path)._saving.place.saved is not None
+@pytest.mark.parametrize("as_file", [True, False])
+def test_layers_of_one_clip_have_an_autosave_each(tmp_path: Path, as_file: bool) -> None:
+    path = tmp_path / "clip.npy"
+    np.save(path, PIXELS)
+
+    def begin(*images: Image) -> list[Session]:
+        sessions = [Session(image) for image in images]
+        for session in sessions:
+            session.find_saved(tmp_path / "user")
+        return sessions
+
+    def end(sessions: list[Session]) -> list[list[int]]:
+        kept = [session._saving.place.saved.tracks for session in sessions]
+        for session in sessions:
+            session.close()
+        return [[row.frame for row in tracks.rows()] for tracks in kept]
+
+    with layer_source(path=str(path) if as_file else None):
+        images = [Image(PIXELS, name=f"channel {number}") for number in range(4)]
+        later = [Image(PIXELS, name=f"channel {number}") for number in range(4)]
+    first = begin(*images)
+    for frame, session in enumerate(first):
+        draw(session, frame, box(10))
+        assert session.unsaved == ""
+        session.close()
+    assert end(begin(*images[::-1])) == [[3], [2], [1], [0]]  # the form was closed and opened
+    assert end(begin(*later)) == [[0], [1], [2], [3]]  # another day
+    assert end(begin(images[2], later[2])) == [[2], [0]]
 
 
 def test_an_edit_that_could_not_be_saved_is_saved_with_the_next(tmp_path, monkeypatch) -> None:

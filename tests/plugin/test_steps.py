@@ -88,6 +88,21 @@ def test_an_object_that_comes_back_whole_waits_as_it_did(session: Session, how: 
     assert (waiting(session), len(session.tracks)) == (before, 10)
 
 
+@pytest.mark.parametrize("what", ["move", "split", "join"])
+def test_undo_has_boxes_wait_as_they_did(session: Session, what: str) -> None:
+    session.take_in(drawn_on(*range(10)), "Open boxes")
+    session.take_in(drawn_on(*range(10, 20)), "Open boxes")
+    assert waiting(session) == [{}, {}]
+    if what == "move":
+        session.draw(1, 5, box(60))
+    elif what == "split":
+        session.split(1, 5)
+    else:
+        session.join(1, 2)
+    session.undo()
+    assert waiting(session) == [{}, {}]
+
+
 def drawn_on(*frames: int) -> Tracks:
     tracks = Tracks()
     object_id = tracks.add_object()
@@ -112,8 +127,12 @@ def test_shapes_whose_taking_was_undone_are_taken_again(session: Session) -> Non
     assert session.tracks.keyframes(2) == [0]
     session.undo()
     session.redo()
+    row = row_of(session, 2, 0)
+    change(session, row, (0, 3, 4))  # corrected: it stays as it is
+    session.pull()
     session.absorb(mine, 0)
     assert len(session.tracks) == 2
+    session.undo()
     session.undo()
     session.absorb(mine, 0)
     assert [row.frame for row in session.tracks.rows()] == [3, 0]
