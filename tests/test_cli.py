@@ -127,7 +127,7 @@ def test_exported_labels_have_the_names_of_the_images(clip: DemoClip) -> None:
     run("track", "shots", "--box", box_of(clip, 0), "--out", "x.voc.zip")
     with zipfile.ZipFile("x.voc.zip") as archive:
         documents = [f"Annotations/Shot{k}.xml" for k in (9, 10, 11)]
-        assert archive.namelist() == [*documents, "ImageSets/Main/default.txt"]
+        assert archive.namelist()[:3] == documents
 
 
 def test_the_same_command_gives_the_same_boxes(stack: Path, clip: DemoClip) -> None:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _nobody_reads() -> bool:
     """Whether the pipe that broke is that of the output; what is left for it goes nowhere then."""
     try:
-        print(end="", flush=True)
+        print(flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
         return True
