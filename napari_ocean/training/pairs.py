@@ -65,11 +65,9 @@ class PairSettings:
     """Search crops reaching past the photo that show another photo there, not a flat colour."""
     part_share: float = 0.0
     """Pairs of one photo whose target is a part of an object, as a face is of a person: the box
-    has to end where the template's does, not where the object does. What it is worth stands in
-    ``docs/models.md``."""
+    has to end where the template's does, not where the object does (``docs/models.md``)."""
     transplant_share: float = 0.3
-    """Search crops with the target on another photo: two views of one photo share their
-    surroundings, and a network that matches those loses a target that moves on."""
+    """Search crops with the target on another photo, as its surroundings are not to be matched."""
     occlusion_share: float = 0.15
     """Search crops with something pasted over part of the target."""
     template_shift_px: float = 4.0
@@ -83,8 +81,7 @@ class PairSettings:
     search_aspect: float = 0.3
     """Logarithmic change of its aspect, uniform."""
     roll_share: float = 0.0
-    """Search crops turned in their plane, of those whose target's silhouette is known: it tells
-    the box of the turned target."""
+    """Search crops turned in their plane, where a silhouette tells the turned target's box."""
     roll: float = 0.6
     """Largest angle of those, radians."""
     color: float = 0.25
@@ -195,8 +192,7 @@ class PairSource:
             "search": second,
             "search_shift": rng.uniform(-1, 1, (n, 2)) * settings.search_shift_px,
             "search_scale": np.exp(scale + aspect),
-            # films, where there are no photos
-            "ground": rng.integers(self._photos or len(self._objects.film), size=n),
+            "ground": rng.integers(self._photos or len(self._objects.film), size=n),  # or films
             "continued": rng.random(n) < settings.background_share,
             "transplanted": rng.random(n) < settings.transplant_share,
             **self._stranger_plan(rng, second, "beside", settings.paste_share, (0.6, 1.4)),
@@ -212,8 +208,7 @@ class PairSource:
         }
         # last, so that a seed of before there were parts gives the pairs that it gave
         parted = present & (first == second) & (rng.random(n) < settings.part_share)
-        film = self._objects.film
-        foreign = film[plan["ground"]] != film[self._objects.image[second]]
+        foreign = self._keep_absent(plan)
         rolled = (rng.random(n) < settings.roll_share) & self._outlined[second] & ~parted
         return plan | {
             "part": self._parts(rng, second, parted),
@@ -221,6 +216,15 @@ class PairSource:
             "transplanted": plan["transplanted"] & foreign & ~parted,
             "roll": np.where(rolled, rng.uniform(-1, 1, n) * settings.roll, 0.0),
         }
+
+    def _keep_absent(self, plan: Plan) -> NDArray[np.bool_]:
+        """Paste nothing that may show what is sought in vain; say whose ground does not either."""
+        targets, template = self._objects, plan["template"]
+        for name in ("beside", "over"):
+            shows = ~plan["present"] & targets.are_together(plan[name], template)
+            plan[name] = np.where(shows, -1, plan[name])
+        ground, film = targets.film[plan["ground"]], targets.film[targets.image]
+        return np.asarray((ground != film[plan["search"]]) & (ground != film[template]))
 
     def _views(self, rng: np.random.Generator) -> tuple[Indices, Indices]:
         """Two looks at one object, for each pair."""
@@ -306,9 +310,8 @@ class PairSource:
     def _crop(self, plan: Plan, name: str, out_px: int) -> tuple[Tensor, FloatArray]:
         """Crops around targets whose context, unshifted and unscaled, fills 127 px.
 
-        Outside the image is another one, or the image's mean colour; a transplanted target has
-        nothing of its own image around it. Returns the crops, float32, and the boxes in them (edge
-        coordinates).
+        Outside the image is another one, or its mean colour; around a transplanted target
+        everywhere. Returns the crops, float32, and the boxes in them (edge coordinates).
         """
         whole = self._objects.box[plan[name]]
         image = self._objects.image[plan[name]]
@@ -390,11 +393,10 @@ class PairSource:
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 
     def _outline(self, target: Indices, x: Tensor, y: Tensor) -> Tensor:
-        """How much of each pixel is the object's, ``(N, S, S)``.
+        """How much of each pixel is the object's, ``(N, S, S)``; unknown, a soft-edged ellipse.
 
-        Where the silhouette is not known, a soft-edged ellipse. The pixels' places in the object's
-        box are given along both axes, -0.5 to 0.5 inside, ``(N, 1 or S, S)`` and
-        ``(N, S, 1 or S)``.
+        The pixels' places in the object's box are given along both axes, -0.5 to 0.5 inside,
+        ``(N, 1 or S, S)`` and ``(N, S, 1 or S)``.
         """
         outline = _ellipse(x, y)
         known = np.flatnonzero(self._outlined[target])

@@ -31,8 +31,8 @@ class Unseen:
         untouched: dict[str, Any] = dict.fromkeys(
             (
                 *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
-                *("background_share", "transplant_share", "part_share"),
-                *("color", "gray_share", "blur_share", "coarse_share", "noise_share"),
+                *("background_share", "transplant_share", "part_share", "roll_share"),
+                *("color", "crop_color", "gray_share", "blur_share", "coarse_share", "noise_share"),
             ),
             0.0,
         )

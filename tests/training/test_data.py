@@ -223,7 +223,7 @@ def test_objects_of_one_film_are_no_strangers_and_lend_no_ground(images: Trainin
     frames = images.videos[0]
     films = [
         [replace(frame, name=f"{name}/{i}.png") for i, frame in enumerate(frames)]
-        for name in ("a#1", "a#2", "b#1")
+        for name in ("a#1", "a#2", "b#1", "c#1")
     ]
     several = replace(images, photos=[], photo_weights=np.zeros(0), tiny=[], videos=films)
     settings = PairSettings(negative_share=0.5)
@@ -235,8 +235,13 @@ def test_objects_of_one_film_are_no_strangers_and_lend_no_ground(images: Trainin
     assert 10 < absent.sum() < 100
     assert (film[plan["template"][absent]] != film[plan["search"][absent]]).all()
     laid = plan["continued"] | plan["transplanted"]
-    assert laid.any()
-    assert (objects.film[plan["ground"][laid]] != film[plan["search"][laid]]).all()
+    assert (laid & absent).any()
+    for crop in ("template", "search"):
+        assert (objects.film[plan["ground"][laid]] != film[plan[crop][laid]]).all()
+    for name in ("beside", "over"):
+        pasted = absent & (plan[name] >= 0)
+        assert pasted.any()
+        assert (film[plan[name][pasted]] != film[plan["template"][pasted]]).all()
     assert len(np.unique(plan["ground"][laid])) > 5
     alone = replace(several, videos=films[:2])
     plan = PairSource(alone, settings, 0, batch=50)._plan(np.random.default_rng(0))
