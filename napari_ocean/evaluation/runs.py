@@ -36,6 +36,10 @@ from napari_ocean.evaluation.trackers import TrackerSpec, make
 
 Result = TypeVar("Result")
 
+_TASKS = 20
+"""After so many jobs a process makes room for another: each network that is compiled for OpenVINO
+leaves some 10 MiB behind (torch keeps what it traced)."""
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PROBED_FRAMES = 20
 
@@ -192,7 +196,10 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
     mine = set(multiprocessing.active_children())
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # read when a child loads its libraries
     pool = ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+        max_tasks_per_child=_TASKS,
     )
     try:
         yield pool

@@ -104,21 +104,24 @@ def draw(seed: int, trial: int, *, online: bool) -> dict[str, float]:
     if trial == 0:
         return {}
     rng = np.random.default_rng([seed, trial])
-    drawn = {name: round(float(rng.uniform(*bounds)), 3) for name, bounds in SPACE.items()}
-    changed = dict(zip(SPACE, rng.random(len(SPACE)) < _CHANGED, strict=True))
-    return {
-        name: value
-        for name, value in drawn.items()
-        if changed[name] and (online or name not in _ONLINE)
-    }
+    settings: dict[str, float] = {}
+    while not settings:
+        drawn = {name: round(float(rng.uniform(*bounds)), 3) for name, bounds in SPACE.items()}
+        changed = dict(zip(SPACE, rng.random(len(SPACE)) < _CHANGED, strict=True))
+        settings = {
+            name: value
+            for name, value in drawn.items()
+            if changed[name] and (online or name not in _ONLINE)
+        }
+    return settings
 
 
 def read(path: Path, of: Mapping[str, Any]) -> list[Trial]:
     """Trials that were done; those of another tracker or other sequences are a `DataError`."""
-    if not path.is_file() or not (lines := path.read_text().splitlines()):
+    if not path.is_file() or not path.stat().st_size:
         return []
     try:
-        head, *records = map(json.loads, lines)
+        head, *records = map(json.loads, path.read_text().splitlines())
         trials = [Trial(record["settings"], np.array(record["auc"])) for record in records]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a search of ours; give another --out.") from error

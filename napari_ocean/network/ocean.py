@@ -107,7 +107,7 @@ class OceanNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (N, 3, S, S)
-            Search crops of side 255, 271 or 287, BGR 0..255.
+            Search crops of a side of :data:`~napari_ocean.network.presets.SEARCH_PX`, BGR 0..255.
         state : TemplateState
             Of N targets, or of one that all crops share.
         """

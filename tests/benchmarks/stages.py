@@ -16,7 +16,7 @@ import torch
 from napari_ocean import boxes
 from napari_ocean.demo import DemoClip, demo_clip
 from napari_ocean.network import TemplateState, ordinary
-from napari_ocean.network.grid import decode
+from napari_ocean.network.grid import decode, score_size
 from napari_ocean.online.classifier import Classifier
 from napari_ocean.online.features import Cells
 from napari_ocean.online.model import TargetModel
@@ -137,9 +137,12 @@ def _around(tracker: Tracker, clip: DemoClip) -> dict[str, Work]:
 def _learning(tracker: Tracker) -> dict[str, Work]:
     """What the online update does once every few frames, with its memory full."""
     settings = OnlineSettings()
-    channels, cells = tracker.net.preset.channels, 31
+    channels = tracker.net.preset.channels
+    cells = score_size(tracker.settings.search_px) + 6  # a kernel of 7 x 7 leaves the score's
     features = torch.rand(settings.memory, channels, cells, cells, device=tracker.device)
-    boxes_in_cells = torch.tensor([11.0, 11.0, 19.0, 19.0], device=tracker.device)
+    middle = (cells - 1) / 2
+    corners = [middle - 4, middle - 4, middle + 4, middle + 4]
+    boxes_in_cells = torch.tensor(corners, device=tracker.device)
     classifier = Classifier.default(8)
     first = Cells(1, 0).samples(
         classifier.features(features), boxes_in_cells.expand(settings.memory, 4)

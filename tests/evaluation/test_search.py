@@ -24,6 +24,7 @@ def test_trials_are_drawn_by_seed_and_number() -> None:
         assert "template_share" not in draw(2, trial, online=False)
         changed += drawn
     assert set(changed) == set(SPACE)
+    assert all(draw(0, trial, online=False) for trial in range(1, 80))
     assert len(changed) / 39 == pytest.approx(len(SPACE) / 3, abs=1)
 
 
@@ -56,8 +57,10 @@ def test_it_goes_on_where_it_stopped(tmp_path, capsys) -> None:
     assert capsys.readouterr().err.endswith("data cannot be used: Is a directory.\n")
     assert main([*command[:-1], "default"]) == 1
     assert "weights, settings or versions" in capsys.readouterr().err
-    with pytest.raises(DataError, match="not a search"):
-        read(data / "a" / "groundtruth.txt", head)
+    (data / "binary").write_bytes(b"\xff\xfe")
+    for other in ("a/groundtruth.txt", "binary"):
+        with pytest.raises(DataError, match="not a search"):
+            read(data / other, head)
     truth = data / "a" / "groundtruth.txt"
     np.savetxt(truth, np.loadtxt(truth, delimiter=",") + 1, delimiter=",")
     assert main([*command, "--trials", "2"]) == 1

@@ -33,6 +33,7 @@ from napari_ocean.training.silhouettes import (
     read_silhouettes,
     write_silhouettes,
 )
+from napari_ocean.training.unseen import Unseen
 
 CALM = PairSettings(
     video_share=0,
@@ -578,3 +579,13 @@ def test_a_silhouette_too_thin_to_be_seen_is_not_known(images: TrainingImages) -
         replace(images, photos=thin), PairSettings(roll_share=1, video_share=0), 0, batch=16
     )
     assert torch.isfinite(source[0].boxes).all()
+
+
+def test_held_out_pairs_are_as_they_are(images: TrainingImages) -> None:
+    grey = [
+        [replace(frame, pixels=np.full_like(frame.pixels, 120)) for frame in video]
+        for video in images.videos
+    ]
+    for batch in Unseen(replace(images, videos=grey), torch.device("cpu"))._batches:
+        assert (batch.templates == 120).all()
+        assert (batch.searches == 120).all()

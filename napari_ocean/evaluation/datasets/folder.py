@@ -11,6 +11,7 @@ Results: :class:`~napari_ocean.evaluation.datasets.resultfiles.OneFileLayout`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from napari_ocean.errors import DataError
@@ -19,6 +20,8 @@ from napari_ocean.evaluation.datasets.sequence import Sequence
 from napari_ocean.evaluation.datasets.textfiles import read_truth
 from napari_ocean.video import SUFFIXES
 
+_TRUTH = "groundtruth.txt"
+
 _RESULTS = OneFileLayout(origin=0)
 write_result, read_result = _RESULTS.write, _RESULTS.read
 
@@ -26,8 +29,11 @@ write_result, read_result = _RESULTS.write, _RESULTS.read
 def find(root: Path) -> list[Sequence]:
     """All folders at or below `root` that hold a ``groundtruth.txt``."""
     found = []
-    for path in sorted(root.rglob("groundtruth.txt")):
-        folder = path.parent
+    folders = (
+        Path(folder) for folder, _, files in os.walk(root, followlinks=True) if _TRUTH in files
+    )
+    for folder in sorted(folders):
+        path = folder / _TRUTH
         name = folder.relative_to(root).as_posix() if folder != root else root.resolve().name
         found.append(Sequence(name, read_truth(path, origin=0), _video(folder)))
     return found

@@ -22,6 +22,15 @@ def test_names_are_paths_and_coordinates_count_from_zero(tmp_path: Path) -> None
     assert frame_numbers(b) == [0, 1]
 
 
+def test_linked_sequences_are_sequences(tmp_path: Path) -> None:
+    write_frames(tmp_path / "far/one", range(1))
+    write_text(tmp_path / "far/one/groundtruth.txt", "0,0,8,6\n")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/linked").symlink_to(tmp_path / "far/one")
+    (sequence,) = find_sequences(tmp_path / "set")
+    assert sequence.name == "linked"
+
+
 def test_images_may_lie_beside_the_boxes_of_a_single_sequence(tmp_path: Path) -> None:
     write_frames(tmp_path, range(2))
     write_text(tmp_path / "groundtruth.txt", "0,0,8,6\n0,0,8,6\n")
