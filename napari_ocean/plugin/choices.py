@@ -10,7 +10,7 @@ from napari.layers import Image, Layer, Shapes
 from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers, sessions
 from napari_ocean.plugin.controls import Controls
-from napari_ocean.plugin.plan import Direction, Leg, Reach, Who, plan
+from napari_ocean.plugin.plan import Direction, Leg, Reach, plan
 from napari_ocean.plugin.session import Session
 
 NEW_LAYER = "new boxes layer"
@@ -132,7 +132,7 @@ class Choices:
             start=start,
             stop=stop,
             pending=session.pending,
-            selected=selected or chosen if who is Who.SELECTED else selected,
+            selected=selected or chosen,
             who=who,
             reach=reach,
         )

@@ -138,7 +138,7 @@ class Commands:
         session.clear_on(ids, frame)
         gone = before - len(session.tracks)
         self._place.tell(
-            f"Deleted {gone} tracked box{'' if gone == 1 else 'es'} after frame {frame}."
+            f"Deleted {_boxes(gone, 'tracked ')} after frame {frame}."
             if gone
             else f"There is no tracked box between frame {frame} and the next box of yours."
         )
@@ -147,8 +147,12 @@ class Commands:
 
     def delete(self) -> None:
         """Delete the selected objects."""
-        for object_id in self.unlocked():
-            self._session.delete_object(object_id)
+        ids, session = self.unlocked(), self._session
+        n_boxes = sum(len(session.tracks.frames(object_id)) for object_id in ids)
+        names = ", ".join(session.name(object_id) for object_id in ids)
+        for object_id in ids:
+            session.delete_object(object_id)
+        self._place.tell(f"Deleted {names}, {_boxes(n_boxes)}; Ctrl+Z brings them back.")
 
     def join(self) -> None:
         """Merge the selected objects into the first one."""
@@ -157,6 +161,7 @@ class Commands:
             raise TracksError("Select the two objects that are one.")
         for other in others:
             self._session.join(keep, other)
+        self._place.tell(f"Merged into {self._session.name(keep)}.")
 
     def split(self) -> None:
         """Give the boxes from this frame on to a new object."""
@@ -191,8 +196,9 @@ class Commands:
         here = self.flags_here()
         for flag in here:
             session.mark_fine([flag.object_id], flag.start, flag.stop)
-        self._place.tell("" if here else f"Nothing is flagged on frame {frame}.")
-        if session.review.queue():
+        if not here:
+            self._place.tell(f"Nothing is flagged on frame {frame}.")
+        if here or session.review.queue():
             self._go_to_flag(reverse=False)
 
     def flags_here(self) -> list[Flag]:
@@ -267,6 +273,10 @@ class Commands:
         session = self._place.session
         label = None if session is None else getattr(session, name)()
         self._place.tell(f"{word}: {label}." if label else f"There is nothing to {name}.")
+
+
+def _boxes(number: int, kind: str = "") -> str:
+    return f"{number} {kind}box{'' if number == 1 else 'es'}"
 
 
 STRIDE = 10

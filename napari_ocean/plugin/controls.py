@@ -9,10 +9,11 @@ from qtpy.QtGui import QIcon, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
+    QDialog,
+    QDialogButtonBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QMessageBox,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -304,6 +305,12 @@ class Controls(QWidget):
             text = f"{word.title()}: {label}" if label else f"There is nothing to {word}"
             button.setToolTip(tip(text, word) if enabled else f"{text}. {why_not}".strip())
 
+    def say_whose_label(self, object_id: int | None) -> None:
+        """Name the object whose label the field shows; None for the next new one."""
+        field = self.label.native
+        form = field.parentWidget().layout()
+        form.labelForField(field).setText(f"Label of {'new' if object_id is None else object_id}")
+
     def allow(self, button: QPushButton, why_not: str = "") -> None:
         """Enable a button, or disable it and say why in its tool tip."""
         what = button.property("what")
@@ -335,16 +342,27 @@ class LettersPass(QObject):
 
 def show_keys(parent: QWidget) -> None:
     """Show the cheat-sheet, beside the work and not in front of it."""
-    box = QMessageBox(parent)
+    box = QDialog(parent)
     box.setObjectName("cheat_sheet")
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.setWindowTitle("Keys of Ocean")
-    box.setText(cheat_sheet())
-    box.setInformativeText(
-        "They work wherever you are not typing. While a layer of another kind is selected, "
-        "napari's own keys for it go first."
+    sheet = QLabel(
+        f"{cheat_sheet()}<p>They work wherever you are not typing. While a layer of another kind "
+        "is selected, napari's own keys for it go first.</p>"
     )
-    box.setModal(False)
+    sheet.setWordWrap(True)
+    scrolled = QScrollArea()
+    scrolled.setWidgetResizable(True)
+    scrolled.setWidget(sheet)
+    done = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok)
+    done.accepted.connect(box.accept)
+    layout = QVBoxLayout(box)
+    layout.addWidget(scrolled)
+    layout.addWidget(done)
+    box.resize(640, sheet.sizeHint().height() + 80)
+    screen = parent.screen()
+    if screen is not None:
+        box.resize(box.size().boundedTo(0.9 * screen.availableSize()))
     box.show()
 
 

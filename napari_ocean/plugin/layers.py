@@ -105,13 +105,20 @@ class ImageSource(SourceBase):
         """Frame as RGB uint8, shape (H, W, 3)."""
         where = list(self._index)
         where[self._time] = self._check(index)
-        pixels = np.asarray(self._data[tuple(where)])
+        pixels = _read(self._data[tuple(where)])
         if self._colour is not None:
             pixels = np.moveaxis(pixels, 0, -1)
         return to_rgb_uint8(pixels, value_range=self._value_range)
 
     def close(self) -> None:
         """Do nothing: the layer owns its pixels."""
+
+
+def _read(pixels: Any) -> NDArray[Any]:
+    """Pixels of a lazy array; of dask's past napari's cache, which two threads at once break."""
+    if hasattr(pixels, "__dask_graph__"):
+        pixels = pixels.compute(scheduler="sync", callbacks=())
+    return np.asarray(pixels)
 
 
 def _colour_axis(layer: Image, shape: tuple[int, ...]) -> int | None:
@@ -229,6 +236,22 @@ def read_boxes(shapes: Shapes, image: Image, *, own: bool = False) -> LayerBoxes
     flat = high[:, time] - low[:, time] < HALF
     xyxy = np.stack([low[:, -1], low[:, -2], high[:, -1], high[:, -2]], axis=1) + HALF
     return LayerBoxes(frames, xyxy, flat)
+
+
+def tilted(shapes: Shapes, row: int) -> bool:
+    """Whether a shape is a rectangle that was turned: its box is that of its extent."""
+    corners = np.asarray(shapes.data[row])[:, -2:]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    at_side = np.isclose(corners, low, atol=SAME_PX) | np.isclose(corners, high, atol=SAME_PX)
+    return bool(shapes.shape_type[row] == "rectangle" and not at_side.all())
+
+
+def clicked(shapes: Shapes, row: int) -> bool:
+    """Whether a shape is what napari makes of a click with a drawing tool, without a drag."""
+    corners = np.asarray(shapes.data[row])[:, -2:]
+    sides = np.ptp(corners, axis=0)
+    least = shapes._normalized_vertex_radius / 2  # there is no public name for it
+    return bool(len(corners) == 4 and np.allclose(sides, least, rtol=1e-3))
 
 
 def problem(found: LayerBoxes, row: int, image: Image, of: str = "A shape") -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QStringListModel, Qt
-from qtpy.QtWidgets import QCompleter
+from qtpy.QtCore import QEvent, QObject, QStringListModel, Qt
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QCompleter, QWidget
 
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.session import Session
@@ -32,6 +33,8 @@ class Naming:
         controls.label.native.setCompleter(completer)
         controls.next_object.changed.connect(self._on_next_object)
         controls.label.native.textEdited.connect(self._on_typed)
+        controls.label.native.returnPressed.connect(controls.label.native.clearFocus)
+        controls.label.native.installEventFilter(_OnEscape(controls, self._give_up))
         controls.label.native.editingFinished.connect(self._on_label)
 
     def show(self) -> None:
@@ -54,6 +57,7 @@ class Naming:
         if session is not None and not self._on.label.native.isModified():
             label = session.next_label if object_id is None else session.tracks.label(object_id)
             self._on.label.value = label
+        self._on.say_whose_label(object_id)
 
     def propose(self, chosen: Sequence[int], frame: int) -> str:
         """Have the next box be that of the only object selected, if it has none on this frame.
@@ -101,6 +105,13 @@ class Naming:
         if self._typed_for is None:
             self._typed_for = self._session(), self._labelled_object()
 
+    def _give_up(self) -> None:
+        """Leave the field as it was."""
+        self._typed_for = None
+        self._on.label.native.setModified(False)
+        self.show_label()
+        self._on.label.native.clearFocus()
+
     def _on_label(self) -> None:
         label = self._on.label.value.strip()
         session, object_id = self._typed_for or (self._session(), self._labelled_object())
@@ -120,3 +131,20 @@ class Naming:
         if session is not None:
             session.choose_next(object_id)
             self.show_label()
+
+
+class _OnEscape(QObject):
+    """Does something when Escape is pressed in a field, which Qt itself lets pass."""
+
+    def __init__(self, parent: QWidget, act: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self._act = act
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Keep Escape from anybody else."""
+        if not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.KeyPress:
+            return False
+        escaped = event.key() == Qt.Key.Key_Escape
+        if escaped:
+            self._act()
+        return bool(escaped)

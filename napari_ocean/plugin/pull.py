@@ -41,8 +41,11 @@ def pull(session: Session, view: BoxesView) -> Taken:
     found = view.read()
     wanted = view.claims(found)
     keys = _unchanged(view.seen, wanted, found.boxes_xyxy)
-    edited = []
+    edited, unwanted = [], []
     for row, key in enumerate(keys):
+        if key is None and layers.clicked(view.layer, row):
+            unwanted.append(row)
+            continue
         problem = None if key is not None else layers.problem(found, row, session.image)
         if problem is not None:
             session.tell(problem)
@@ -66,9 +69,9 @@ def pull(session: Session, view: BoxesView) -> Taken:
         view.take_over(keys, found.boxes_xyxy)
         rewritten = [*drawn, *_take_typed(session, view, set(edited))]
     view.write_features(rewritten)
-    shown = {present(keys[row]) for row in drawn}
+    shown = {present(keys[row]) for row in drawn if not layers.tilted(view.layer, row)}
     stale = {present(keys[row]) for row in edited} - shown
-    view.remove([row for row in replaced if row is not None])
+    view.remove([*unwanted, *(row for row in replaced if row is not None)])
     return Taken(shown, stale)
 
 

@@ -170,7 +170,8 @@ class Run(QObject):
         """Say what the run has brought."""
         word = "Stopped" if self.stopped else "Done"
         count = Counter(self._states.values())
-        text = f"{word}: {count.total()} boxes at {self._frames_per_second}."
+        boxes = "box" if count.total() == 1 else "boxes"
+        text = f"{word}: {count.total()} {boxes} at {self._frames_per_second}."
         uncertain, lost = count[State.UNCERTAIN], count[State.LOST]
         if uncertain or lost:
             text += f" Uncertain on {uncertain}, lost on {lost}: look at these."

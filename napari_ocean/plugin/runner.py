@@ -62,6 +62,7 @@ class Runner:
         self._weights_folder = weights_folder
         self._trackers: dict[tuple[str, str, bool], Tracker] = {}
         self._own_step = False
+        self._steps = 0
         self._activity: Any = None
         self._updating = False
         self._activity_soon = single_shot(None, self._show_activity, ACTIVITY_MS)
@@ -110,7 +111,7 @@ class Runner:
         self._controls.set_running(True)
         self._controls.progress.setRange(0, 0)
         self.told.emit("Loading the tracker…")
-        self._activity = progress(total=sum(leg.steps for leg in legs), desc="Ocean")
+        self._steps = sum(leg.steps for leg in legs)
         self.run.advanced.connect(self._on_batch)
         self.run.ended.connect(self._on_ended)
         self.run.start()
@@ -129,6 +130,7 @@ class Runner:
             return
         if run.paused:
             run.resume()
+            self.told.emit("Going on…")
         else:
             run.pause()
         self._controls.show_held(run.paused)
@@ -193,10 +195,12 @@ class Runner:
         napari handles all other events in there, batches too: doing this with every batch would
         go ever deeper when the batches come faster than the window is drawn.
         """
-        if self.run is None or self._activity is None or self._updating:
+        if self.run is None or self._updating:
             return
         self._updating = True
         try:
+            if self._activity is None:  # not in the handler of a key: another key would be lost
+                self._activity = progress(total=self._steps, desc="Ocean")
             self._activity.update(self.run.done - self._activity.n)
         finally:
             self._updating = False

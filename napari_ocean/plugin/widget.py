@@ -280,7 +280,7 @@ class OceanWidget(QWidget):
 
     def _on_resumed(self, where: dict[str, Any]) -> None:
         self.visit(int(where.get("frame", self.frame)))
-        self._show_objects()
+        self.take_over_edits()
 
     # -- objects -----------------------------------------------------------------------------------
 

@@ -6,14 +6,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from napari.layers.shapes._shapes_key_bindings import delete_selected_shapes
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_ocean.annotation import sidecar
+from napari_ocean.plugin import runner
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import Source
-from tests.plugin.conftest import Desk, drag
+from tests.plugin.conftest import Desk, drag, mouse
 from tests.plugin.hands import box, track
 
 
@@ -141,6 +143,81 @@ def test_objects_stay_selected_where_only_some_have_a_box(desk: Desk) -> None:
     desk.go_to(3)
     session.select([1])  # and this the person does
     assert desk.widget.chosen == [1]
+
+
+def test_a_click_with_the_drawing_tool_draws_nothing(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.press("draw")
+    for at in ((100.0, 100.0), (-50.0, 400.0)):
+        mouse(session.layer, "mouse_press", (0, *at))
+        mouse(session.layer, "mouse_release", (0, *at))
+        desk.qtbot.wait(30)
+    assert (session.tracks.object_ids, session.layer.nshapes) == ([1], 20)
+    assert desk.warnings == []
+    desk.draw(0, box(120, 100))
+    assert session.tracks.object_ids == [1, 2]
+
+
+def test_what_the_list_has_selected_is_tracked_on_alone(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    desk.draw(0, box(120, 100))
+    track(session, 2, range(1, 20), x=120)
+    desk.go_to(10)
+    desk.widget.choose([1])
+    session.layer.selected_data = set()  # a click beside all boxes; the list stays as it is
+    for object_id in (1, 2):
+        session.pending.remove((object_id, 0))
+    before = session.tracks.get(2, 15)
+    desk.track("forward")
+    assert session.tracks.get(2, 15) is before
+    assert session.tracks.get(1, 15).score != 0.5
+
+
+def test_a_key_right_after_track_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """napari's progress bar handles all waiting events, keys too, while it is made."""
+    desk.draw(0)
+    made_in: list[bool] = []
+    handling = []
+    monkeypatch.setattr(runner, "progress", lambda **of: made_in.append(bool(handling)) or Bar())
+    handling.append("the key T")
+    desk.widget.perform("forward")
+    handling.clear()
+    desk.wait()
+    desk.qtbot.wait(20)
+    assert made_in in ([False], [])
+
+
+class Bar:
+    """napari's progress bar."""
+
+    n = 0
+
+    def update(self, n: int) -> None:
+        self.n += n
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_label_field_names_its_object_and_is_left_by_return_and_escape(desk: Desk) -> None:
+    session = _tracked(desk).widget.session
+    field = desk.widget.controls.label.native
+    name = field.parentWidget().layout().labelForField(field)
+    desk.widget.choose([1])
+    assert name.text() == "Label of 1"
+    field.setFocus()
+    QTest.keyClicks(field, "x")
+    QTest.keyClick(field, Qt.Key.Key_Escape)
+    assert field.text() == "object"
+    assert field.window().focusWidget() is not field
+    field.setFocus()
+    field.selectAll()
+    QTest.keyClicks(field, "cat")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert session.tracks.label(1) == "cat"
+    assert field.window().focusWidget() is not field
+    desk.widget.choose([])
+    assert name.text() == "Label of new"
 
 
 def test_all_selected_objects_are_changed_or_none(desk: Desk) -> None:

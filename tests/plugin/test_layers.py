@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
+from dask.cache import Cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
@@ -90,6 +93,19 @@ def test_a_film_opened_by_the_reader_is_read_lazily() -> None:
     asked.clear()
     assert_array_equal(source(layer).frame(999), RGB[4])
     assert asked == [999]
+
+
+def test_frames_of_dask_are_read_past_the_cache_that_napari_fills() -> None:
+    images = [da.from_delayed(dask.delayed(np.full)((6, 8), k), (6, 8), float) for k in range(3)]
+    layer = Image(da.stack(images), contrast_limits=(0, 2))
+    cache = Cache(1e6)
+    cache.register()
+    try:
+        frame = source(layer).frame(2)
+    finally:
+        cache.unregister()
+    assert (frame == 255).all()
+    assert not cache.cache.data
 
 
 def test_a_single_image_is_refused() -> None:

@@ -622,3 +622,14 @@ def test_layer_and_model_stay_in_step(todo: list[tuple[str, int, int]]) -> None:
             session.layer.move_to_back()
         session.pull()
         assert_in_step(session)
+
+
+def test_a_turned_rectangle_becomes_the_box_that_is_kept() -> None:
+    session = Session(Image(np.zeros((30, 60, 80), np.uint8), name="clip"))
+    draw(session, 0, box(30))
+    y, x = 18.0, 40.0
+    session.layer.data = [np.array([[0, y - 8, x], [0, y, x + 8], [0, y + 8, x], [0, y, x - 8]])]
+    session.pull()
+    assert_allclose(session.tracks.get(1, 0).box_xyxy, [32.5, 10.5, 48.5, 26.5], atol=1e-3)
+    assert_in_step(session)
+    assert not layers.tilted(session.layer, 0)
