@@ -184,9 +184,9 @@ def look(settings: TrainSettings, data: Path, out: Path) -> None:
 
     Raises
     ------
-    DataError
+    DataError, ConfigError
     """
-    images = read_images(data)
+    images, _ = read_images(data).without_films(settings.unseen_videos)
     out.mkdir(parents=True, exist_ok=True)
     (out / "data.md").write_text(pictures.data_report(images))
     source = PairSource(images, settings.pairs, settings.seed, batch=settings.batch)

@@ -26,6 +26,7 @@ from napari_ocean.training.images import (
 )
 from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
 from napari_ocean.training.pictures import data_report, pairs_sheet, read_metrics, write_curves
+from napari_ocean.training.settings import TrainSettings
 from napari_ocean.training.silhouettes import (
     GRID,
     SILHOUETTES_FILE,
@@ -33,6 +34,7 @@ from napari_ocean.training.silhouettes import (
     read_silhouettes,
     write_silhouettes,
 )
+from napari_ocean.training.train import look
 
 CALM = PairSettings(
     video_share=0,
@@ -543,6 +545,16 @@ def test_a_look_at_the_data_shows_boxes_and_counts(shards, tmp_path, capsys) -> 
     assert "6 photos with 5 boxes, 4 small images, 1 films with 5 frames" in report
     assert "| toys | 6 | 5 |" in report
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_a_look_shows_the_pairs_of_the_first_step(shards, images, tmp_path) -> None:
+    """Those of the films that are trained on, not of the ones kept apart."""
+    settings = TrainSettings(batch=6, unseen_videos=1)
+    look(settings, shards, tmp_path)
+    kept, _ = images.without_films(1)
+    first = PairSource(kept, settings.pairs, settings.seed, batch=6)[0]
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "pairs.png")), pairs_sheet(first))
+    assert "0 films" in (tmp_path / "data.md").read_text()
 
 
 def test_boxes_on_the_sheet_are_green_or_red() -> None:
