@@ -133,7 +133,7 @@ def train(
     init : Path, optional
         Trained weights to start from instead: a second round, with its own seed and rates.
     device : str
-        Where to train: ``"cpu"`` or ``"cuda"``; under ``torchrun`` each process takes a GPU.
+        Where to train: ``"cpu"``, ``"cuda"`` or ``"auto"``; of ``torchrun`` each process has a GPU.
     workers : int
         Processes that make pairs, on a CPU; a GPU makes them itself.
 
