@@ -75,7 +75,7 @@ def test_bad_files_are_one_line_errors(tmp_path, capsys, content: str, says: str
         (["--out", "text-run"], "checkpoint.pt is not a checkpoint of a training, or damaged"),
         (["--out", "foreign-run"], "checkpoint.pt is not a checkpoint of a training, or damaged"),
     ],
-    ids=" ".join,
+    ids=str,
 )
 def test_bad_options_are_one_line_errors(
     shards, tmp_path, capsys, monkeypatch, options: list[str], says: str
