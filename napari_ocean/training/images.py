@@ -14,7 +14,7 @@ import math
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.training.silhouettes import (
@@ -34,10 +35,13 @@ from napari_ocean.training.silhouettes import (
 )
 
 MOSAIC_SIDE_PX = 64
-"""Images of exactly this side are laid out as mosaics of many small objects."""
+"""Images of exactly this side, with a box, are laid out as mosaics of many small objects."""
 
 MOSAIC_TILES = 5
 """Small images along a side of a mosaic."""
+
+_IMAGE_KEYS: Mapping[str, type] = {"file": str, "width": int, "height": int, "boxes": list}
+_VIDEO_KEYS: Mapping[str, type] = {"video": str, "frame": int}
 
 _DOUBTFUL_SETS = frozenset(
     (
@@ -124,7 +128,7 @@ def read_images(folder: Path) -> TrainingImages:
                 image = _outlined(image, outlined[image.name], silhouettes)
             if "video" in line:
                 videos[line["video"]].append((line["frame"], image))
-            elif line["width"] == line["height"] == MOSAIC_SIDE_PX:
+            elif line["width"] == line["height"] == MOSAIC_SIDE_PX and len(image.boxes):
                 tiny.append(image)
             else:
                 photos.append(image)
@@ -161,35 +165,69 @@ def mosaics(tiny: Sequence[LabelledImage], count: int, seed: int) -> list[Labell
         pixels = pixels.swapaxes(1, 2).reshape(side * px, side * px, 3)
         inner = [(r, c) for r in range(1, side - 1) for c in range(1, side - 1)]
         chosen = [tiles[r * side + c] for r, c in inner]
-        boxes = [
+        moved = [
             tile.boxes[:1] + px * np.array([c, r, c, r])
             for tile, (r, c) in zip(chosen, inner, strict=True)
         ]
         labels = tuple(tile.labels[0] for tile in chosen)
         grids = np.concatenate([tile.grids[:1] for tile in chosen])
         name = f"mosaic/{number}"
-        laid.append(LabelledImage(name, pixels, np.concatenate(boxes), labels, grids))
+        laid.append(LabelledImage(name, pixels, np.concatenate(moved), labels, grids))
     return laid
 
 
 def _read_shard(shard: Path) -> Iterator[tuple[dict[str, Any], LabelledImage]]:
     try:
         with zipfile.ZipFile(shard) as archive, ThreadPoolExecutor() as pool:
-            lines = [json.loads(text) for text in archive.read("boxes.jsonl").splitlines()]
+            texts = archive.read("boxes.jsonl").splitlines()
+            lines = [_line(number, text) for number, text in enumerate(texts, 1)]
             files = [archive.read(line["file"]) for line in lines]
             yield from zip(lines, pool.map(_decode, lines, files), strict=True)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DataError(f"{shard} is not a shard of training images: {error}.") from error
 
 
+def _line(number: int, text: bytes) -> dict[str, Any]:
+    """A line of ``boxes.jsonl`` with its boxes as an array, and a label for each."""
+    try:
+        line = json.loads(text)
+        if not isinstance(line, dict):
+            raise ValueError("it is not a JSON object")
+        for key, kind in {**_IMAGE_KEYS, **(_VIDEO_KEYS if "video" in line else {})}.items():
+            if not isinstance(line.get(key), kind):
+                raise ValueError(f"{key} is {line.get(key)!r}; its type must be {kind.__name__}")
+        given = np.asarray(line["boxes"], dtype=np.float64).reshape(-1, 4)
+        size = boxes.size(given)
+        if not (np.isfinite(size) & (size >= 0)).all():
+            raise ValueError("a box is not x0, y0, x1, y1 in this order")
+        labels = line.get("labels") or [""] * len(given)
+        if not isinstance(labels, list) or len(labels) != len(given):
+            raise ValueError(f"its labels are {labels!r}; it needs one for each of its boxes")
+        if "video" in line and len(given) != 1:
+            raise ValueError(f"it has {len(given)} boxes; a frame of a video needs exactly one")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"line {number} of boxes.jsonl: {error}") from error
+    return {**line, "boxes": given, "labels": labels}
+
+
 def _decode(line: dict[str, Any], file: bytes) -> LabelledImage:
     pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         raise ValueError(f"the image {line['file']} cannot be decoded")
-    boxes = np.asarray(line["boxes"], dtype=np.float64).reshape(-1, 4)
-    labels = tuple(line.get("labels") or [""] * len(boxes))
-    unknown = np.zeros((len(boxes), GRID, GRID), np.uint8)
-    return LabelledImage(line["file"], pixels.astype(np.uint8, copy=False), boxes, labels, unknown)
+    height, width = pixels.shape[:2]
+    if (width, height) != (line["width"], line["height"]):
+        raise ValueError(
+            f"the image {line['file']} is {width} x {height} px, "
+            f"not {line['width']} x {line['height']}"
+        )
+    unknown = np.zeros((len(line["boxes"]), GRID, GRID), np.uint8)
+    return LabelledImage(
+        line["file"],
+        pixels.astype(np.uint8, copy=False),
+        line["boxes"],
+        tuple(line["labels"]),
+        unknown,
+    )
 
 
 def _outlined(image: LabelledImage, objects: Outlined, file: Path) -> LabelledImage:
@@ -202,9 +240,9 @@ def _outlined(image: LabelledImage, objects: Outlined, file: Path) -> LabelledIm
             f"{file} has other boxes of {image.name} than its shard: it was made for other shards; "
             "take it away."
         )
-    boxes = np.concatenate([image.boxes, objects.boxes[count:]])
-    labels = image.labels + ("",) * (len(boxes) - count)
-    return replace(image, boxes=boxes, labels=labels, grids=objects.grids)
+    together = np.concatenate([image.boxes, objects.boxes[count:]])
+    labels = image.labels + ("",) * (len(together) - count)
+    return replace(image, boxes=together, labels=labels, grids=objects.grids)
 
 
 def _weight(image: LabelledImage) -> float:

@@ -16,17 +16,27 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from napari_ocean.tracking.tracker import find_device
+
 
 @contextmanager
 def process_group(device: str) -> Iterator[torch.device]:
-    """Join the group that ``torchrun`` describes, if any; gives this process's device."""
+    """Join the group that ``torchrun`` describes, if any; gives this process's device.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device.
+    """
     if "WORLD_SIZE" not in os.environ:
-        yield torch.device(device)
+        yield find_device(device)
         return
-    on_gpus = device.startswith("cuda")
+    own_gpu = f"cuda:{os.environ['LOCAL_RANK']}"
+    place = find_device(own_gpu if device.startswith("cuda") else device)
+    on_gpus = place.type == "cuda"
     distributed.init_process_group("nccl" if on_gpus else "gloo")
     try:
-        yield torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if on_gpus else device)
+        yield torch.device(own_gpu) if on_gpus else place
     finally:
         distributed.destroy_process_group()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,12 @@ from napari_ocean.errors import ConfigError
 from napari_ocean.network import resized
 from napari_ocean.training.losses import Objective
 from napari_ocean.training.pairs import PairSettings
+
+_AT_LEAST: Mapping[str, int] = {
+    **dict.fromkeys(("steps", "batch", "save_every", "log_every"), 1),
+    **dict.fromkeys(("seed", "minutes", "warmup_steps", "unseen_videos"), 0),
+    **dict.fromkeys(("learning_rate", "weight_decay", "deep_rate", "shallow_rate"), 0),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,9 +76,14 @@ class TrainSettings:
             raise ConfigError(
                 f"backbone_dtype is {self.backbone_dtype!r}; it must be bfloat16 or float32."
             )
-        for name in ("steps", "batch", "save_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name, least in _AT_LEAST.items():
+            if not (value := getattr(self, name)) >= least:  # NaN is not either
+                raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+        for name in ("backbone_from", "ema"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ConfigError(f"{name} is {value}; it must lie in [0, 1].")
+        if not self.clip > 0:
+            raise ConfigError(f"clip is {self.clip}; it must be more than 0.")
 
     def done(self, step: int, seconds: float = 0.0) -> float:
         """Share of the training that is behind, by steps or by time, whichever is more."""

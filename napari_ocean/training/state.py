@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import pickle
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_ocean.errors import ConfigError
+from napari_ocean.errors import ConfigError, WeightsError
 from napari_ocean.network import TEMPLATE_PX, OceanNet, resized
 from napari_ocean.training.settings import TrainSettings
 
@@ -95,9 +96,27 @@ class Training:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on where :meth:`save` left off."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if json.loads(state["settings"]) != asdict(self.settings):
+        """Go on where :meth:`save` left off.
+
+        Raises
+        ------
+        WeightsError
+            If the file is damaged or of something else.
+        ConfigError
+            If it is of a training with other settings.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            settings = json.loads(state["settings"])
+        except (
+            *(pickle.UnpicklingError, EOFError, OSError),
+            *(RuntimeError, LookupError, TypeError, ValueError),
+        ) as error:
+            raise WeightsError(
+                f"{path} is not a checkpoint of a training, or damaged; "
+                "give another --out to start anew."
+            ) from error
+        if settings != asdict(self.settings):
             raise ConfigError(
                 f"{path} is of a training with other settings; give another --out to start anew."
             )

@@ -133,7 +133,7 @@ def train(
     init : Path, optional
         Trained weights to start from instead: a second round, with its own seed and rates.
     device : str
-        Where to train: ``"cpu"`` or ``"cuda"``; under ``torchrun`` each process takes a GPU.
+        Where to train: ``"cpu"``, ``"cuda"`` or ``"auto"``; of ``torchrun`` each process has a GPU.
     workers : int
         Processes that make pairs, on a CPU; a GPU makes them itself.
 
@@ -170,8 +170,8 @@ def train(
             _loop(training, loader, out, measure)
     weights = out / f"{settings.preset}.safetensors"
     if rank == 0:
-        training.save(checkpoint)
         save_weights(training, weights)
+        training.save(checkpoint)
         log = out / "metrics.jsonl"
         if log.is_file():  # a run of a few steps has none
             with suppress(ImportError):  # without matplotlib there is the log alone
@@ -184,9 +184,9 @@ def look(settings: TrainSettings, data: Path, out: Path) -> None:
 
     Raises
     ------
-    DataError
+    DataError, ConfigError
     """
-    images = read_images(data)
+    images, _ = read_images(data).without_films(settings.unseen_videos)
     out.mkdir(parents=True, exist_ok=True)
     (out / "data.md").write_text(pictures.data_report(images))
     source = PairSource(images, settings.pairs, settings.seed, batch=settings.batch)
@@ -292,9 +292,10 @@ def _loop(
         training.seconds = processes.largest(training.seconds, training.device)
         last = training.done >= 1
         if processes.place()[0] == 0 and (last or training.step % settings.save_every == 0):
+            # first: it refuses weights that are no numbers, and the last good checkpoint stays
+            save_weights(training, out / f"{settings.preset}.step.safetensors")
             meter.note_unseen(unseen)
             training.save(out / "checkpoint.pt")
-            save_weights(training, out / f"{settings.preset}.step.safetensors")
         if last:
             break
         meter.begin()

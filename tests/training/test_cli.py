@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 
 import pytest
+import torch
 
 from napari_ocean.cli import main
 from napari_ocean.training import cli
@@ -38,6 +40,11 @@ def test_file_and_options_become_settings(tmp_path) -> None:
         ('{"size": {"blocks": 3}}', "blocks is 3; it must be 6 to 11"),
         ('{"size": [8]}', "size is [8]; its type must be dict"),
         ('{"batch": "x"}', "batch is 'x'; its type must be int"),
+        ('{"unseen_videos": -1}', "unseen_videos is -1; it must be at least 0"),
+        ('{"learning_rate": -1}', "learning_rate is -1; it must be at least 0"),
+        ('{"weight_decay": NaN}', "weight_decay is nan; it must be at least 0"),
+        ('{"ema": 1.5}', "ema is 1.5; it must lie in [0, 1]"),
+        ('{"clip": -1}', "clip is -1; it must be more than 0"),
         ('{"pairs": 3}', "pairs, which must be an object"),
         ('{"pairs": {"color": true}}', "color is True"),
     ],
@@ -47,6 +54,40 @@ def test_bad_files_are_one_line_errors(tmp_path, capsys, content: str, says: str
     config.write_text(content)
     arguments = ["train", str(tmp_path), "--out", str(tmp_path / "run"), "--config", str(config)]
     assert main(arguments) == 1
+    message = capsys.readouterr().err
+    assert says in message
+    assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--threads", "0"], "--threads is 0; it must be at least 1"),
+        (["--workers", "-1"], "--workers is -1; it must be at least 0"),
+        (["--minutes", "-1"], "minutes is -1.0; it must be at least 0"),
+        (["--device", "gpu"], "no device 'gpu' here; use auto or cpu"),
+        (["--device", "cuda:99"], "no device 'cuda:99' here"),
+        (["--backbone", "text"], "text does not fit the backbone; give the .pth file of eff"),
+        (["--backbone", "foreign.pth"], "foreign.pth does not fit the backbone"),
+        (["--backbone", "list.pth"], "list.pth does not fit the backbone"),
+        (["--preset", "ocean", "--backbone", "text"], "text does not fit the backbone; give lay"),
+        (["--preset", "ocean", "--backbone", "foreign.pth"], "torchvision's ResNet-50 as safetens"),
+        (["--out", "text-run"], "checkpoint.pt is not a checkpoint of a training, or damaged"),
+        (["--out", "foreign-run"], "checkpoint.pt is not a checkpoint of a training, or damaged"),
+    ],
+    ids=str,
+)
+def test_bad_options_are_one_line_errors(
+    shards, tmp_path, capsys, monkeypatch, options: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("not weights")
+    torch.save({"a": torch.zeros(2)}, "foreign.pth")
+    torch.save([1, 2], "list.pth")
+    for name, file in (("text-run", "text"), ("foreign-run", "foreign.pth")):
+        (tmp_path / name).mkdir()
+        shutil.copy(file, tmp_path / name / "checkpoint.pt")
+    assert main(["train", str(shards), "--out", "run", "--steps", "1", *options]) == 1
     message = capsys.readouterr().err
     assert says in message
     assert len(message.splitlines()) == 1

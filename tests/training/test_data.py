@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,6 +28,7 @@ from napari_ocean.training.images import (
 )
 from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
 from napari_ocean.training.pictures import data_report, pairs_sheet, read_metrics, write_curves
+from napari_ocean.training.settings import TrainSettings
 from napari_ocean.training.silhouettes import (
     GRID,
     SILHOUETTES_FILE,
@@ -33,6 +36,7 @@ from napari_ocean.training.silhouettes import (
     read_silhouettes,
     write_silhouettes,
 )
+from napari_ocean.training.train import look
 from napari_ocean.training.unseen import Unseen
 
 CALM = PairSettings(
@@ -198,6 +202,54 @@ def test_missing_or_broken_shards_are_named(tmp_path) -> None:
         archive.writestr("boxes.jsonl", '{"file": "a.png", "width": 5, "height": 5, "boxes": []}')
     with pytest.raises(DataError, match=r"a\.png.*cannot be decoded"):
         read_images(tmp_path)
+
+
+FINE = {"file": "a.png", "width": 90, "height": 64, "boxes": [[1, 2, 30, 40]], "labels": ["cup"]}
+
+
+def write_shard_of(folder: Path, *lines: object, side: tuple[int, int] = (64, 90)) -> None:
+    with zipfile.ZipFile(folder / "own.zip", "w") as archive:
+        archive.writestr("a.png", cv2.imencode(".png", np.zeros((*side, 3), np.uint8))[1].tobytes())
+        archive.writestr("boxes.jsonl", "\n".join(json.dumps(line) for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"file": 5}, "file is 5; its type must be str"),
+        ({"width": None}, "width is None; its type must be int"),
+        ({"boxes": None}, "boxes is None; its type must be list"),
+        ({"boxes": [[1, 2, 3]]}, "cannot reshape"),
+        ({"boxes": [{}]}, "float"),
+        ({"boxes": [[1, 2, float("nan"), 4]]}, "a box is not x0, y0, x1, y1"),
+        ({"boxes": [[50, 40, 20, 10]]}, "a box is not x0, y0, x1, y1"),
+        ({"labels": ["cup", "pen"]}, "needs one for each of its boxes"),
+        ({"labels": "c"}, "needs one for each of its boxes"),
+        ({"video": "film"}, "frame is None; its type must be int"),
+        ({"video": 1, "frame": 0}, "video is 1; its type must be str"),
+        ({"video": "film", "frame": 0, "boxes": [], "labels": []}, "needs exactly one"),
+    ],
+    ids=str,
+)
+def test_a_wrong_line_of_a_shard_is_named(tmp_path, wrong: dict[str, object], told: str) -> None:
+    write_shard_of(tmp_path, FINE, {**FINE, **wrong})
+    with pytest.raises(DataError, match=rf"own\.zip .* line 2 of boxes\.jsonl: .*{told}"):
+        read_images(tmp_path)
+
+
+def test_what_else_a_shard_made_by_hand_may_hold_is_named(tmp_path) -> None:
+    write_shard_of(tmp_path, FINE, [1, 2])
+    with pytest.raises(DataError, match=r"line 2 of .*: it is not a JSON object"):
+        read_images(tmp_path)
+    write_shard_of(tmp_path, FINE, side=(64, 64))
+    with pytest.raises(DataError, match=r"own\.zip .*a\.png is 64 x 64 px, not 90 x 64"):
+        read_images(tmp_path)
+
+
+def test_a_small_image_without_a_box_is_a_background(tmp_path) -> None:
+    write_shard_of(tmp_path, {**FINE, "width": 64, "boxes": [], "labels": []}, side=(64, 64))
+    read = read_images(tmp_path)
+    assert (len(read.photos), len(read.tiny)) == (1, 0)
 
 
 def test_videos_kept_out_are_in_one_part_only(images: TrainingImages) -> None:
@@ -549,6 +601,16 @@ def test_a_look_at_the_data_shows_boxes_and_counts(shards, tmp_path, capsys) -> 
     assert "6 photos with 5 boxes, 4 small images, 1 films with 5 frames" in report
     assert "| toys | 6 | 5 |" in report
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_a_look_shows_the_pairs_of_the_first_step(shards, images, tmp_path) -> None:
+    """Those of the films that are trained on, not of the ones kept apart."""
+    settings = TrainSettings(batch=6, unseen_videos=1)
+    look(settings, shards, tmp_path)
+    kept, _ = images.without_films(1)
+    first = PairSource(kept, settings.pairs, settings.seed, batch=6)[0]
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "pairs.png")), pairs_sheet(first))
+    assert "0 films" in (tmp_path / "data.md").read_text()
 
 
 def test_boxes_on_the_sheet_are_green_or_red() -> None:

@@ -68,6 +68,22 @@ def test_a_stopped_training_goes_on_exactly(shards, lite0_file, tmp_path, monkey
     assert {"commit", "date", "init"} <= set(metadata)
 
 
+@pytest.mark.parametrize(("steps", "save_every"), [(6, 2), (2, 6)], ids=["amid", "at the end"])
+def test_a_training_that_diverges_leaves_the_last_good_checkpoint(
+    shards, tmp_path, steps: int, save_every: int
+) -> None:
+    settings = replace(TINY, steps=steps, save_every=save_every, log_every=7)
+    settings = replace(settings, learning_rate=1e30, clip=1e30, unseen_videos=1)
+    good = Training(settings)
+    good.provenance = {"data": digests(shards), "commit": "", "init": ""}
+    good.save(tmp_path / "checkpoint.pt")
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(WeightsError, match="it was not saved"):
+        train(settings, shards, tmp_path, workers=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
 def test_two_processes_train_as_one(shards, lite0_file, tmp_path) -> None:
     """Same pairs, losses, batch statistics and weights up to rounding, whoever has which pairs."""
     config = tmp_path / "config.json"
