@@ -41,8 +41,8 @@ class Reach(StrEnum):
 
 RULE = (
     "Tracks every object with a box that you drew or changed and that was not tracked since, from "
-    "that box. If there is none: the objects selected on this frame, else all that have a box on "
-    "this frame, from there; else all objects again from the boxes you drew."
+    "that box. If there is none: the selected objects, with none selected all, from this frame "
+    "where they have a box on it; else again from the boxes you drew."
 )
 """What :func:`plan` chooses, as the tool tip says it."""
 
@@ -234,7 +234,7 @@ def plan(
     pending : Pending, optional
         Drawn boxes that wait for a run; none by default.
     selected : collection of int
-        Objects selected on `frame`.
+        Objects that the person has selected.
     who : Who
     reach : Reach
 
@@ -383,10 +383,12 @@ def _begins(
 ) -> dict[int, list[int]]:
     """Frames to begin at where no box waits, by object."""
     ids = _chosen(tracks, start, stop, selected, who)
+    if who is Who.WAITING and selected:
+        ids = [o for o in ids if o in selected]
     if start <= frame < stop:
         here = [o for o in ids if tracks.get(o, frame) is not None]
         if who is Who.WAITING and here:
-            return {o: [frame] for o in here if o in selected} or {o: [frame] for o in here}
+            return {o: [frame] for o in here}
     drawn = {o: [k for k in tracks.keyframes(o) if start <= k < stop] for o in ids}
     if who is not Who.WAITING and start <= frame < stop:
         drawn |= {o: [frame] for o in here}

@@ -31,7 +31,10 @@ _LINES = range(2, 7)
 LINK = "#2f7de1"
 """Colour of links, readable on dark and on light."""
 
-CLEAR = "Nothing to review: every frame was found with a good score, drawn by you or marked fine."
+CLEAR = (
+    "Nothing to review: no low score and no jump. Slow drift and look-alikes do not show here; "
+    "play the clip through once."
+)
 
 
 class ReviewPanel(QWidget):

@@ -86,6 +86,12 @@ def test_without_a_waiting_box_the_selected_object_goes_on_from_here() -> None:
     assert legs(tracks, Direction.FORWARD, 50) == [(50, 100, False, 1, 2)]
 
 
+def test_a_selected_object_that_is_not_here_has_no_other_tracked_instead() -> None:
+    tracks = annotated({1: [0], 2: [30]}, {1: range(60), 2: range(31, 100)})
+    assert legs(tracks, Direction.FORWARD, 80, selected={1}) == [(0, 100, False, 1)]
+    assert legs(tracks, Direction.FORWARD, 80) == [(80, 100, False, 2)]
+
+
 def test_a_tracked_box_waits_no_longer() -> None:
     tracks = annotated({1: [0, 40], 2: [30]}, {1: range(100), 2: range(30, 100)})
     pending = waiting((1, 40), (2, 30))
