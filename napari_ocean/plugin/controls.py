@@ -309,7 +309,9 @@ class Controls(QWidget):
         """Name the object whose label the field shows; None for the next new one."""
         field = self.label.native
         form = field.parentWidget().layout()
-        form.labelForField(field).setText(f"Label of {'new' if object_id is None else object_id}")
+        name, longest = form.labelForField(field), "Label of new"
+        name.setMinimumWidth(name.fontMetrics().horizontalAdvance(longest))  # the form stands still
+        name.setText(longest if object_id is None else f"Label of {object_id}")
 
     def allow(self, button: QPushButton, why_not: str = "") -> None:
         """Enable a button, or disable it and say why in its tool tip."""
