@@ -307,7 +307,7 @@ class Session(Editing):
 
     def choose_next(self, object_id: int, label: str | None = None) -> None:
         """Say which object the next drawn box belongs to, and the label of a new one."""
-        self.next_object, self.proposed = object_id, False
+        self.proposed, self.next_object = self.proposed and object_id == self.next_object, object_id
         self.next_label = label or self.next_label
         self.view.prepare_next(self.next_object, self.next_label)
 

@@ -633,3 +633,14 @@ def test_a_turned_rectangle_becomes_the_box_that_is_kept() -> None:
     assert_allclose(session.tracks.get(1, 0).box_xyxy, [32.5, 10.5, 48.5, 26.5], atol=1e-3)
     assert_in_step(session)
     assert not layers.tilted(session.layer, 0)
+
+
+def test_a_proposal_stays_one_while_its_label_is_typed() -> None:
+    session = Session(Image(np.zeros((30, 60, 80), np.uint8), name="clip"))
+    draw(session, 0, box(30))
+    session.choose_next(1)
+    session.proposed = True
+    session.choose_next(session.next_object, "cat")
+    assert session.proposed
+    session.choose_next(0)
+    assert not session.proposed
