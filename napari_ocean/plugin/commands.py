@@ -13,6 +13,7 @@ from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.annotation.review import Flag
 from napari_ocean.errors import TracksError
 from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.words import counted
 from napari_ocean.tracks import ABSENT
 
 
@@ -138,7 +139,7 @@ class Commands:
         session.clear_on(ids, frame)
         gone = before - len(session.tracks)
         self._place.tell(
-            f"Deleted {_boxes(gone, 'tracked ')} after frame {frame}."
+            f"Deleted {counted(gone, 'tracked box', 'es')} after frame {frame}."
             if gone
             else f"There is no tracked box between frame {frame} and the next box of yours."
         )
@@ -152,7 +153,9 @@ class Commands:
         names = ", ".join(session.name(object_id) for object_id in ids)
         for object_id in ids:
             session.delete_object(object_id)
-        self._place.tell(f"Deleted {names}, {_boxes(n_boxes)}; Ctrl+Z brings them back.")
+        self._place.tell(
+            f"Deleted {names}, {counted(n_boxes, 'box', 'es')}; Ctrl+Z brings them back."
+        )
 
     def join(self) -> None:
         """Merge the selected objects into the first one."""
@@ -273,10 +276,6 @@ class Commands:
         session = self._place.session
         label = None if session is None else getattr(session, name)()
         self._place.tell(f"{word}: {label}." if label else f"There is nothing to {name}.")
-
-
-def _boxes(number: int, kind: str = "") -> str:
-    return f"{number} {kind}box{'' if number == 1 else 'es'}"
 
 
 STRIDE = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from napari_ocean.errors import TracksError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.saving import path_of
 from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.words import counted
 from napari_ocean.video import (
     IMAGE_SUFFIXES,
     SUFFIXES,
@@ -102,9 +103,9 @@ def save(session: Session | None, path: Path) -> Told:
     clip = clip_of(session.image)
     formats.write(path, session.tracks, clip)
     missing = formats.left_out(path, session.tracks, clip)
-    saved = _counted(range(len(session.tracks) - missing), "box", "es")
+    saved = counted(len(session.tracks) - missing, "box", "es")
     left = (
-        f"{_counted(range(missing), 'box', 'es')} left out, where the tracker is lost or outside "
+        f"{counted(missing, 'box', 'es')} left out, where the tracker is lost or outside "
         "the picture: correct them, or mark them as fine (M)."
     )
     return Told(f"Saved {saved} to {path}.", left if missing else "")
@@ -132,7 +133,7 @@ def load(path: Path, image: Image, open_session: Callable[[], Session]) -> Told:
         )
     other_clip = _other_clip(path, image)
     ids = open_session().take_in(part, f"Open {path.name}")
-    added = f"{_counted(part.object_ids, 'object', 's')} with {_counted(part, 'box', 'es')}"
+    added = f"{counted(len(part.object_ids), 'object')} with {counted(len(part), 'box', 'es')}"
     anew = "" if ids == part.object_ids else "; ids that were taken are numbered anew"
     left = f"{other_clip} {edits.told(left_out, path.name, n_frames)}".strip()
     return Told(f"Added {added} from {path.name}{anew}.", left)
@@ -158,10 +159,6 @@ def _plain(name: str) -> str:
     ending = Path(name).suffix.lower()
     known = {*SUFFIXES, *IMAGE_SUFFIXES, ".npy", ".zarr"}
     return name.removesuffix(Path(name).suffix) if ending in known else name
-
-
-def _counted(things: Sized, word: str, more: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else more}"
 
 
 def clip_of(image: Image) -> formats.Clip:

@@ -21,6 +21,7 @@ from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.plan import Key
 from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, present
+from napari_ocean.plugin.words import counted
 from napari_ocean.tracks import Source, State, TrackBox
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _label(session: Session, moved: Sequence[Key], new: Sequence[int], gone: set
     if gone and not moved and not new:
         objects = {object_id for object_id, _ in gone}
         of = session.name(objects.pop()) if len(objects) == 1 else f"{len(objects)} objects"
-        return f"Delete {len(gone)} box{'es' * (len(gone) > 1)} of {of}"
+        return f"Delete {counted(len(gone), 'box', 'es')} of {of}"
     return "Edit boxes"
 
 

@@ -19,6 +19,7 @@ from napari_ocean.plugin import saving
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.layers import SAME_PX
 from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.words import counted
 from napari_ocean.tracks import Tracks
 
 _located: WeakSet[Session] = WeakSet()
@@ -152,9 +153,9 @@ class Recovery:
             place = None  # another layer shows the same clip, and goes on with it
         if place is not None and place.saved is not None:
             n_objects, n_boxes = len(place.saved.tracks.object_ids), len(place.saved.tracks)
-            word = "object" if n_objects == 1 else "objects"
+            objects = counted(n_objects, "object")
             self._text.setText(
-                f"There is earlier work on this video: {n_boxes} boxes of {n_objects} {word}."
+                f"There is earlier work on this video: {n_boxes} boxes of {objects}."
             )
             self._text.setToolTip(str(place.path))
         self._bar.setVisible(place is not None)

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject
 
 from napari_ocean.plugin.plan import Leg, said, shut_off
 from napari_ocean.plugin.session import Session
+from napari_ocean.plugin.words import counted
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
 from napari_ocean.tracks import BoxChange, ObjectPrediction, State, TrackBox
 from napari_ocean.video import FrameSource
@@ -60,6 +61,7 @@ class Run(QObject):
         self.home = home
         self.follow = follow
         self.done = 0
+        self.total = sum(leg.steps for leg in legs)
         self._states: dict[tuple[int, int], State] = {}  # of each object and frame
         self.problem: str | None = None
         self._n_objects = len({o for leg in legs for o in leg.object_ids})
@@ -170,8 +172,7 @@ class Run(QObject):
         """Say what the run has brought."""
         word = "Stopped" if self.stopped else "Done"
         count = Counter(self._states.values())
-        boxes = "box" if count.total() == 1 else "boxes"
-        text = f"{word}: {count.total()} {boxes} at {self._frames_per_second}."
+        text = f"{word}: {counted(count.total(), 'box', 'es')} at {self._frames_per_second}."
         uncertain, lost = count[State.UNCERTAIN], count[State.LOST]
         if uncertain or lost:
             text += f" Uncertain on {uncertain}, lost on {lost}: look at these."

@@ -62,7 +62,6 @@ class Runner:
         self._weights_folder = weights_folder
         self._trackers: dict[tuple[str, str, bool], Tracker] = {}
         self._own_step = False
-        self._steps = 0
         self._activity: Any = None
         self._updating = False
         self._activity_soon = single_shot(None, self._show_activity, ACTIVITY_MS)
@@ -111,7 +110,6 @@ class Runner:
         self._controls.set_running(True)
         self._controls.progress.setRange(0, 0)
         self.told.emit("Loading the tracker…")
-        self._steps = sum(leg.steps for leg in legs)
         self.run.advanced.connect(self._on_batch)
         self.run.ended.connect(self._on_ended)
         self.run.start()
@@ -200,7 +198,7 @@ class Runner:
         self._updating = True
         try:
             if self._activity is None:  # not in the handler of a key: another key would be lost
-                self._activity = progress(total=self._steps, desc="Ocean")
+                self._activity = progress(total=self.run.total, desc="Ocean")
             self._activity.update(self.run.done - self._activity.n)
         finally:
             self._updating = False

@@ -192,7 +192,7 @@ class _Runner:
                         self._last = perf_counter()
                     if self._control.stop.is_set():
                         break
-        except Exception:
+        except Exception:  # raised again: what was found up to there stays
             yield from self._rest(found[told:], reverse=reverse, show=show)
             raise
         yield from self._rest(found[told:], reverse=reverse, show=show)
