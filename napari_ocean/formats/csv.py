@@ -48,7 +48,8 @@ def loads(text: str) -> Tracks:
                 f"{','.join(COLUMNS)}."
             )
         for record in reader:
-            _add(tracks, record)
+            if any(record.values()):  # spreadsheets end with lines of commas
+                _add(tracks, record)
     except (csv.Error, FormatError, TracksError) as error:
         raise FormatError(f"line {max(reader.reader.line_num, 1)}: {error}") from error
     return tracks

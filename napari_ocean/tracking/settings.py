@@ -99,8 +99,10 @@ class SiameseSettings:
             "widening_steps": 0,
         }
         for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {bound}.")
+            if not bound <= getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; it must be a finite number, {bound} or more."
+                )
         free = ("size_gain", "size_bias", "score_gain", "score_offset", "confidence_offset")
         if not all(math.isfinite(getattr(self, name)) for name in free):
             raise ConfigError(f"{', '.join(free)} must be finite numbers.")

@@ -154,7 +154,7 @@ def test_csv_columns_and_numbers_are_plain() -> None:
 
 
 def test_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    text = "\ufefflabel,object_id,frame,height,width,y,x,note\r\ncat,7,2.0,4,3,2,1,hm\r\n\r\n"
+    text = "\ufefflabel,object_id,frame,height,width,y,x,note\r\ncat,7,2.0,4,3,2,1,hm\r\n,,,,,,,\r\n\r\n"
     (tmp_path / "a.csv").write_bytes(text.encode())
     tracks = formats.read(tmp_path / "a.csv")
     assert tracks.get(7, 2).box_xyxy.tolist() == [1, 2, 4, 6]

@@ -17,6 +17,7 @@ from napari_ocean.tracking.settings import LITE, default_settings
         ("aware_weight", float("nan")),
         ("search_px", 256),
         ("penalty_k", -1),
+        ("penalty_k", float("inf")),
         ("min_size_px", float("nan")),
         ("lost_score", 0.9),
     ],
