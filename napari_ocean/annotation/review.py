@@ -34,6 +34,13 @@ JUMP_SIDES = 0.5
 JUMP_GROWTH = 1.5
 """Growth or shrinking of a side within one frame that is certain to be wrong."""
 
+NEIGHBOURS = 0.5
+"""Overlap (IoU) with another object's box that is no risk: neighbours that touch have so much."""
+
+SAME_PLACE = 0.9
+"""Overlap from which on more tells nothing, so that of a stretch the first such frame is looked
+at: a correction there mends the rest too."""
+
 MEMORY_FRAMES = 10
 """Frames over which a score is usual, for a score to fall from."""
 
@@ -62,6 +69,7 @@ class Sign(StrEnum):
     PLACE = "jump of place"
     SIZE = "jump of size"
     RUNS = "forward and backward runs disagree"
+    TOGETHER = "same place as another object"
 
 
 class Risks(NamedTuple):
@@ -104,7 +112,51 @@ class Flag(NamedTuple):
     sign: Sign
 
 
-def risks(tracks: Tracks, object_id: int, agreement: Mapping[int, float] | None = None) -> Risks:
+def overlaps(tracks: Tracks, frames: Iterable[int]) -> dict[int, dict[int, float]]:
+    """Largest overlap (IoU) of boxes with another object's on the same frame.
+
+    A box that a person has marked as occluded counts for no object: two in one place are expected.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    frames : iterable of int
+        Those to look at, each once.
+
+    Returns
+    -------
+    dict of int to dict of int to float
+        By object and frame, where it is above :data:`NEIGHBOURS`.
+    """
+    here = [
+        (frame, object_id, box.box_xyxy)
+        for frame in frames
+        for object_id, box in tracks.on_frame(frame).items()
+        if not box.occluded
+    ]
+    frame_of = np.array([frame for frame, _, _ in here], dtype=np.int64)
+    boxes_xyxy = np.array([box_xyxy for _, _, box_xyxy in here]).reshape(-1, 4)
+    largest = np.zeros(len(here))
+    for step in range(1, len(here)):  # the boxes of a frame stand together
+        one = np.flatnonzero(frame_of[step:] == frame_of[:-step])
+        if not len(one):
+            break
+        iou = boxes.iou(boxes_xyxy[one], boxes_xyxy[one + step])
+        for pair in (one, one + step):
+            largest[pair] = np.maximum(largest[pair], iou)
+    found: dict[int, dict[int, float]] = {}
+    for row in np.flatnonzero(largest > NEIGHBOURS).tolist():
+        frame, object_id, _ = here[row]
+        found.setdefault(object_id, {})[frame] = float(largest[row])
+    return found
+
+
+def risks(
+    tracks: Tracks,
+    object_id: int,
+    agreement: Mapping[int, float] | None = None,
+    together: Mapping[int, float] | None = None,
+) -> Risks:
     """Risk of each box of an object.
 
     Parameters
@@ -113,6 +165,8 @@ def risks(tracks: Tracks, object_id: int, agreement: Mapping[int, float] | None 
     object_id : int
     agreement : mapping of int to float, optional
         Overlap (IoU) of the forward and the backward run, by frame, where both exist.
+    together : mapping of int to float, optional
+        Overlap with the other objects (:func:`overlaps`), by frame, where there is any.
     """
     frames = np.array(tracks.frames(object_id), dtype=np.int64)
     found = [tracks.get(object_id, frame) for frame in frames.tolist()]
@@ -125,7 +179,8 @@ def risks(tracks: Tracks, object_id: int, agreement: Mapping[int, float] | None 
     linked = np.concatenate([[False], np.diff(frames) == 1])
     keyframe = np.array([box.is_keyframe for box in of])
     place, size = _jumps(np.array([box.box_xyxy for box in of]), linked, keyframe)
-    known = agreement or {}
+    known, near = agreement or {}, together or {}
+    overlap = np.array([near.get(frame, 0.0) for frame in frames.tolist()])
     by_sign = {
         Sign.SCORE: np.where(tracked, 1 - scores, 0.0),
         Sign.FALL: np.where(tracked, _falls(scores), 0.0),
@@ -134,6 +189,7 @@ def risks(tracks: Tracks, object_id: int, agreement: Mapping[int, float] | None 
         Sign.PLACE: place,
         Sign.SIZE: size,
         Sign.RUNS: np.array([1 - known.get(frame, 1.0) for frame in frames.tolist()]),
+        Sign.TOGETHER: np.minimum(overlap, SAME_PLACE) ** 2,
     }
     table = np.clip(np.stack(list(by_sign.values())), 0, 1)  # (signs, N)
     signs = list(by_sign)

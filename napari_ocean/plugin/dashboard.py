@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 from napari.layers import Image
 
 from napari_ocean.plugin.commands import NOT_BETWEEN, around
@@ -44,14 +43,6 @@ class Dashboard:
 
     def __init__(self, controls: Controls) -> None:
         self._on = controls
-        self._session: Session | None = None
-        self._lanes: dict[tuple[int, bool], Lane] = {}
-
-    def forget(self, object_ids: Iterable[int]) -> None:
-        """Take note that some objects have changed; the strip of the others is kept."""
-        for object_id in object_ids:
-            for scored in (True, False):
-                self._lanes.pop((object_id, scored), None)
 
     def show_history(self, session: Session | None, why_not: str) -> None:
         """Say what can be undone and redone now, or `why_not`."""
@@ -77,17 +68,9 @@ class Dashboard:
             self._on.strip.show_lanes([], 1)
         else:
             ids = list(chosen) if len(chosen) == 1 else session.object_ids
-            lanes = [self._lane(session, object_id, scored=len(ids) == 1) for object_id in ids]
+            lanes = [_lane(session, object_id, scored=len(ids) == 1) for object_id in ids]
             self._on.strip.show_lanes(lanes, session.n_frames)
         self.show_frame(session, chosen, frame)
-
-    def _lane(self, session: Session, object_id: int, *, scored: bool) -> Lane:
-        if session is not self._session:
-            self._session = session
-            self._lanes.clear()
-        if (object_id, scored) not in self._lanes:
-            self._lanes[object_id, scored] = lane(session, object_id, scored=scored)
-        return self._lanes[object_id, scored]
 
     def show_frame(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
         """Show where the person is, and which marks and tracks make sense there."""
@@ -129,19 +112,13 @@ class Dashboard:
         self._on.review.mark(frame, chosen)
 
 
-def lane(session: Session, object_id: int, *, scored: bool = False) -> Lane:
+def _lane(session: Session, object_id: int, *, scored: bool) -> Lane:
     """Lane of an object in the strip."""
-    scores = np.full(session.n_frames, np.nan) if scored else None
-    if scores is not None:
-        for frame in session.tracks.frames(object_id):
-            box = session.tracks.get(object_id, frame)
-            if box is not None and frame < len(scores):
-                scores[frame] = box.score
     return Lane(
         object_id=object_id,
         name=session.name(object_id),
         marks=session.review.strip(object_id),
-        scores=scores,
+        scores=session.review.scores(object_id) if scored else None,
     )
 
 

@@ -32,8 +32,8 @@ LINK = "#2f7de1"
 """Colour of links, readable on dark and on light."""
 
 CLEAR = (
-    "Nothing to review: no low score and no jump. Slow drift and look-alikes do not show here; "
-    "play the clip through once."
+    "Nothing to review: no low score, no jump, no two objects in one place. Slow drift and "
+    "look-alikes without a box do not show here; play the clip through once."
 )
 
 

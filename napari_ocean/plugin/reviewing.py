@@ -1,18 +1,24 @@
-"""Risks, flags and summaries of an annotation, worked out anew only for objects that changed."""
+"""Risks, flags and summaries of an annotation, worked out anew only for objects that changed.
+
+An object's risks depend on others too, whose boxes may share its place (:func:`.review.overlaps`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_ocean.annotation import review
 from napari_ocean.annotation.review import Flag, Risks
+from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.plan import Key
-from napari_ocean.tracks import Source, Tracks
+from napari_ocean.tracks import BoxChange, Change, Source, Tracks
+
+Kept = TypeVar("Kept")
 
 
 class Summary(NamedTuple):
@@ -46,7 +52,7 @@ class Summary(NamedTuple):
 
 
 class Review:
-    """Where a person should look in one annotation.
+    """Where a person should look in one annotation, which it watches.
 
     Parameters
     ----------
@@ -61,43 +67,68 @@ class Review:
         self._risks: dict[int, Risks] = {}
         self._flags: dict[int, list[Flag]] = {}
         self._strips: dict[int, NDArray[np.uint8]] = {}
+        self._scores: dict[int, FloatArray] = {}
         self._summaries: dict[int, Summary] = {}
         self._agreement: dict[int, dict[int, float]] = {}
+        self._together: dict[int, dict[int, float]] = {}
+        self._changed = set(tracks.object_ids)
+        self._changed_frames = {k for object_id in self._changed for k in tracks.frames(object_id)}
+        tracks.watch(self._on_change)
 
-    def forget(self, object_ids: Iterable[int]) -> None:
-        """Take note that some objects have changed."""
-        for object_id in object_ids:
-            self._risks.pop(object_id, None)
-            self._flags.pop(object_id, None)
-            self._strips.pop(object_id, None)
-            self._summaries.pop(object_id, None)
+    def _on_change(self, change: Change) -> None:
+        self._changed.add(change.object_id)
+        if isinstance(change, BoxChange):
+            self._changed_frames.add(change.frame)
+            self._agreement.get(change.object_id, {}).pop(change.frame, None)
 
     def agree(self, agreement: Mapping[Key, float]) -> None:
         """Take note of how far two runs overlap (IoU), by object and frame."""
         for (object_id, frame), iou in agreement.items():
             self._agreement.setdefault(object_id, {})[frame] = iou
-        self.forget({object_id for object_id, _ in agreement})
+            self._changed.add(object_id)
 
-    def disagree_no_longer(self, key: Key) -> None:
-        """Take note that a box was made otherwise since."""
-        self._agreement.get(key[0], {}).pop(key[1], None)
+    def _look_around(self) -> None:
+        """Forget the objects that changed, and those that they came upon or parted from.
+
+        Only the frames that changed are compared: a run brings a few of a film's at a time.
+        """
+        changed, self._changed = self._changed, set()
+        frames, self._changed_frames = self._changed_frames, set()
+        now = review.overlaps(self._tracks, frames)
+        for object_id in {*self._together, *now}:
+            of, new = self._together.setdefault(object_id, {}), now.get(object_id, {})
+            old = {frame: of.pop(frame) for frame in frames & of.keys()}
+            of.update(new)
+            if old != new:
+                changed.add(object_id)
+        for known in (self._risks, self._flags, self._strips, self._scores, self._summaries):
+            for object_id in changed:
+                known.pop(object_id, None)
+
+    def _kept(self, known: dict[int, Kept], object_id: int, work: Callable[[], Kept]) -> Kept:
+        """What is known of an object, worked out if it or what it meets has changed."""
+        if self._changed:
+            self._look_around()
+        if object_id not in known:
+            known[object_id] = work()
+        return known[object_id]
 
     def risks(self, object_id: int) -> Risks:
         """Risk of each box of an object."""
-        if object_id not in self._risks:
-            self._risks[object_id] = review.risks(
-                self._tracks, object_id, self._agreement.get(object_id)
-            )
-        return self._risks[object_id]
+
+        def work() -> Risks:
+            agreement, together = self._agreement.get(object_id), self._together.get(object_id)
+            return review.risks(self._tracks, object_id, agreement, together)
+
+        return self._kept(self._risks, object_id, work)
 
     def flags(self, object_id: int | None = None) -> list[Flag]:
         """Flags of one object by time, or of all that are not hidden."""
         if object_id is None:
             ids = [k for k in self._tracks.object_ids if not self._tracks.info(k).hidden]
             return [flag for k in ids for flag in self.flags(k)]
-        if object_id not in self._flags:
-            self._flags[object_id] = review.flags(object_id, self.risks(object_id))
-        return self._flags[object_id]
+        one = object_id
+        return self._kept(self._flags, one, lambda: review.flags(one, self.risks(one)))
 
     def queue(self) -> list[Flag]:
         """All flags, the riskiest first."""
@@ -115,16 +146,19 @@ class Review:
 
     def strip(self, object_id: int) -> NDArray[np.uint8]:
         """What to paint along the time axis: a :class:`~.review.Mark` for each frame."""
-        if object_id not in self._strips:
-            risks = self.risks(object_id)
-            self._strips[object_id] = review.strip(self._tracks, object_id, risks, self._n_frames)
-        return self._strips[object_id]
+
+        def work() -> NDArray[np.uint8]:
+            return review.strip(self._tracks, object_id, self.risks(object_id), self._n_frames)
+
+        return self._kept(self._strips, object_id, work)
+
+    def scores(self, object_id: int) -> FloatArray:
+        """Score on each frame of the clip, NaN where there is no box, shape (T,)."""
+        return self._kept(self._scores, object_id, lambda: self._scored(object_id))
 
     def summary(self, object_id: int) -> Summary:
         """One object's line in the list."""
-        if object_id not in self._summaries:
-            self._summaries[object_id] = self._summarize(object_id)
-        return self._summaries[object_id]
+        return self._kept(self._summaries, object_id, lambda: self._summarize(object_id))
 
     def next_keyframe(
         self, object_ids: Iterable[int], frame: int, *, reverse: bool = False
@@ -134,6 +168,14 @@ class Review:
         if reverse:
             return max((k for k in keyframes if k < frame), default=None)
         return min((k for k in keyframes if k > frame), default=None)
+
+    def _scored(self, object_id: int) -> FloatArray:
+        scores = np.full(self._n_frames, np.nan)
+        for frame in self._tracks.frames(object_id):
+            box = self._tracks.get(object_id, frame)
+            if box is not None and frame < self._n_frames:
+                scores[frame] = box.score
+        return scores
 
     def _summarize(self, object_id: int) -> Summary:
         info, frames = self._tracks.info(object_id), self._tracks.frames(object_id)

@@ -293,12 +293,10 @@ class Session(Editing):
                 self._dirty.add(key)
                 if self.pending.take_note(change, self.tracks):
                     self.redrawn.emit(change)
-                self.review.disagree_no_longer(key)
             else:
                 self._dirty |= {key for key in self.view.rows if key and key[0] == change.object_id}
                 if change.after is None and change.object_id == self.next_object:
                     self.choose_next(NEW_OBJECT)
-        self.review.forget(ids)
         if aside := self._safely(self._saving.append, changes, self.tracks, self.where()):
             self.tell(f"Earlier work on this video is kept as {aside.name}; open it to go on.")
         self.changed.emit(ids)

@@ -287,8 +287,7 @@ class OceanWidget(QWidget):
     def _on_edited(self) -> None:
         self._soon.start()  # napari has not finished with the shape yet
 
-    def _on_changed(self, object_ids: set[int]) -> None:
-        self._dashboard.forget(object_ids)
+    def _on_changed(self) -> None:
         self._refresh_soon.start()
 
     def take_over_edits(self) -> None:

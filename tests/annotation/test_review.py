@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from napari_ocean import boxes
 from napari_ocean.annotation import edits, review
 from napari_ocean.annotation.review import Flag, Mark, Risks, Sign
 from napari_ocean.tracks import Source, State, TrackBox, Tracks
@@ -33,6 +36,22 @@ def test_good_tracking_is_left_alone() -> None:
     walk = {frame: 8.0 * frame for frame in range(30)}  # a fifth of its side per frame, evenly
     assert flagged(clip()) == flagged(clip(x=walk)) == []
     assert review.risks(clip(), 1).risk.max() == pytest.approx(0.05)
+
+
+def both(tracks: Tracks) -> list[list[Flag]]:
+    """Flags of objects 1 and 2, each with what it shares with the other."""
+    together = review.overlaps(tracks, range(30))
+    return [review.flags(k, review.risks(tracks, k, together=together.get(k))) for k in (1, 2)]
+
+
+def meeting(source: Source = Source.TRACKED) -> Tracks:
+    """Two objects with good scores; the second one walks up to the first and stays on it."""
+    tracks = clip()
+    tracks.draw(tracks.add_object(), 0, (200, 0, 240, 40))
+    for frame in range(1, 30):
+        x = max(200.0 - 8 * frame, 0)  # IoU 0.67 on frame 24, 1 from 25 on
+        tracks.put(2, frame, TrackBox(np.array([x, 0, x + 40, 40]), 0.95, source=source))
+    return tracks
 
 
 @pytest.mark.parametrize(
@@ -71,6 +90,72 @@ def test_the_box_before_a_keyframe_far_away_is_the_one_astray() -> None:
         tracks.put(1, frame, TrackBox(np.array([30.0, 0, 70, 40]), 0.95, source=Source.TRACKED))
     (flag,) = flagged(tracks)
     assert (flag.frame, flag.sign) == (14, Sign.PLACE)
+
+
+@pytest.mark.parametrize("source", [Source.TRACKED, Source.INTERPOLATED])
+def test_two_objects_in_one_place_are_both_flagged_where_it_begins(source: Source) -> None:
+    (one,), (other,) = both(meeting(source=source))
+    assert one == Flag(1, 25, 25, 30, pytest.approx(0.81), Sign.TOGETHER)
+    assert other == one._replace(object_id=2)
+
+
+def test_once_one_is_taken_away_neither_is_flagged_there() -> None:
+    tracks = meeting()
+    tracks.draw(2, 27, (60, 0, 100, 40))
+    tracks.put(2, 28, TrackBox(np.array([60.0, 0, 100, 40]), 0.95, source=Source.TRACKED))
+    of_one, of_other = both(tracks)
+    assert [(flag.start, flag.stop) for flag in of_one] == [(25, 27), (29, 30)]
+    assert 27 not in {k for flag in of_other for k in range(flag.start, flag.stop)}
+
+
+def test_a_box_that_a_person_answers_for_is_not_the_one_blamed() -> None:
+    tracks = meeting()
+    for frame in range(25, 30):
+        tracks.draw(1, frame, (0, 0, 40, 40))
+    of_one, (other,) = both(tracks)
+    assert of_one == []
+    assert (other.start, other.stop, other.sign) == (25, 30, Sign.TOGETHER)
+    edits.mark_fine(tracks, 2, 25, 30)
+    assert both(tracks) == [[], []]
+
+
+def test_boxes_marked_as_hidden_share_a_place_with_nobody() -> None:
+    tracks = meeting()
+    edits.mark_occluded(tracks, 2, 25, 28)
+    (one,), (other,) = both(tracks)
+    assert (one.start, one.stop) == (other.start, other.stop) == (28, 30)
+
+
+@pytest.mark.parametrize(
+    ("box", "risk"),
+    [((5, 5, 20, 20), 0), ((12, 0, 52, 40), 0.29), ((6, 0, 46, 40), 0.55), ((20, 0, 60, 40), 0)],
+    ids=["a head within a body", "just over neighbours", "flagged", "neighbours"],
+)
+def test_how_much_of_a_place_is_shared(box: tuple[float, ...], risk: float) -> None:
+    tracks = clip()
+    tracks.draw(tracks.add_object(), 9, box)
+    together = review.overlaps(tracks, [9]).get(1)
+    got = review.risks(tracks, 1, together=together).risk[9]
+    assert got == pytest.approx(max(risk, 0.05), abs=0.01)
+
+
+@given(st.dictionaries(st.tuples(st.integers(1, 5), st.integers(0, 2)), st.integers(-1, 9)))
+def test_overlaps_are_the_largest_of_any_two_boxes(place: dict[tuple[int, int], int]) -> None:
+    tracks = Tracks()
+    for object_id in range(1, 6):
+        tracks.add_object(object_id=object_id)
+    for (object_id, frame), x in place.items():
+        box = np.array([x, 0.0, x + 20, 10])
+        tracks.put(object_id, frame, TrackBox(box, occluded=x < 0))
+    want: dict[int, dict[int, float]] = {}
+    for one, other in itertools.permutations(tracks.rows(), 2):
+        if one.frame != other.frame or one.box.occluded or other.box.occluded:
+            continue
+        iou = float(boxes.iou(one.box.box_xyxy, other.box.box_xyxy))
+        if iou > review.NEIGHBOURS:
+            of = want.setdefault(one.object_id, {})
+            of[one.frame] = max(of.get(one.frame, 0), iou)
+    assert review.overlaps(tracks, range(3)) == want
 
 
 def test_nothing_is_compared_across_an_absent_span() -> None:

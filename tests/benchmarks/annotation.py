@@ -108,6 +108,7 @@ def measure(n_objects: int, n_frames: int, folder: Path) -> None:
     timed("the boxes of one frame", desk.tracks.on_frame)
     timed("copy for a worker", lambda k: desk.tracks.copy(), 5)
     timed("risk and flags of all objects", desk.flag, 5)
+    timed("overlaps of all boxes", lambda k: review.overlaps(desk.tracks, range(n_frames)), 5)
     timed("interpolate one object", desk.fill, 1)
     timed("end here: half the clip absent", desk.end, 1)
     timed("undo of that", lambda k: desk.history.undo(), 1)

@@ -11,11 +11,13 @@ import pytest
 from napari._app_model import get_app_model
 from numpy.testing import assert_allclose
 
+from napari_ocean.annotation.review import Mark
 from napari_ocean.plugin import objects
 from napari_ocean.plugin.commands import around
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State
 from tests.plugin.conftest import N_FRAMES, Desk
+from tests.plugin.hands import change, found, row_of
 
 ELSEWHERE = np.array([200.0, 100, 240, 140])
 
@@ -188,6 +190,41 @@ def test_every_flag_of_a_frame_is_met(desk: Desk) -> None:
         met.append((desk.widget.frame, *desk.widget.chosen))
     there = [(2, 1), (2, 2), (4, 1)]
     assert met == [*there, (2, 1), (4, 1), (2, 2), (2, 1)]
+
+
+def test_two_objects_in_one_place_are_reviewed_until_one_is_moved_away(desk: Desk) -> None:
+    desk.draw(0, ELSEWHERE)
+    desk.draw(0, ELSEWHERE - [64, 0, 64, 0])
+    session, on = desk.widget.session, desk.widget.controls
+    for k in range(1, 11):  # object 2 walks up to the other and stays there
+        shift = np.array([1, 0, 1, 0]) * max(64 - 8 * k, 0)
+        session.record([found(1, k, ELSEWHERE), found(2, k, ELSEWHERE - shift)])
+    session.flush()
+    desk.qtbot.wait(60)
+
+    def lines() -> list[str]:
+        return [on.review.list.item(k).text() for k in range(on.review.list.count())]
+
+    def risky() -> list[int]:
+        (lane,) = on.strip._lanes
+        return np.flatnonzero(lane.marks == Mark.RISKY).tolist()
+
+    same = "same place as another object"
+    assert lines() == [f"8-10  object 1: {same}", f"8-10  object 2: {same}"]
+    desk.go_to(0)
+    press(desk, "N")
+    assert (desk.widget.frame, desk.widget.chosen) == (8, [1])
+    assert risky() == [8, 9, 10]
+    change(session, row_of(session, 2, 10), (0, -9, 0))
+    desk.qtbot.wait(60)
+    assert lines() == [f"8-9  object 1: {same}", f"8-9  object 2: {same}"]
+    assert risky() == [8, 9], "the strip of object 1, which itself has not changed"
+    session.delete_object(2)
+    desk.qtbot.wait(60)
+    assert lines() == []
+    assert "Nothing to review" in on.review.left.text()
+    press(desk, "Ctrl+Z")
+    assert len(lines()) == 2
 
 
 def test_interpolation_between_two_boxes(desk: Desk) -> None:
