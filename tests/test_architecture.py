@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -53,3 +54,36 @@ def test_every_folder_of_the_package_is_one() -> None:
     assert all((folder / "__init__.py").is_file() for folder in folders)
     assert (PACKAGE / "py.typed").is_file()
     assert "MIT License" in (PACKAGE / "LICENSE").read_text()
+
+
+OPENCV_FILES = {"imread", "imwrite", "imreadmulti", "VideoCapture", "VideoWriter", "FileStorage"}
+"""What OpenCV opens by name, in which it knows no accents on Windows."""
+
+
+def differs_by_system(call: ast.Call) -> bool:
+    """Whether a call opens a text file in the system's own encoding, or a file by OpenCV."""
+    what = ast.unparse(call.func)
+    name = what.rpartition(".")[2]
+    if what.startswith("cv2."):
+        return name in OPENCV_FILES
+    if any(of.arg == "encoding" for of in call.keywords) or what == "av.open":
+        return False
+    words = [of.value for of in call.args if isinstance(of, ast.Constant)]
+    modes = [of for of in words if isinstance(of, str) and re.fullmatch(r"[rwax][bt+]*", of)]
+    if name == "open":
+        return any("b" not in mode for mode in modes)
+    return name in ("read_text", "write_text")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_are_opened_alike_on_every_system(path: Path) -> None:
+    calls = [of for of in ast.walk(ast.parse(path.read_text())) if isinstance(of, ast.Call)]
+    assert [ast.unparse(call) for call in calls if differs_by_system(call)] == []
+
+
+def test_commands_of_the_readme_can_be_copied_into_any_shell() -> None:
+    """On a Mac and in Windows' command prompt a comment would be taken for arguments."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"^```(?:bash|bat)\n(.*?)^```", text, re.M | re.S)
+    assert len(blocks) == 3
+    assert not [line for block in blocks for line in block.splitlines() if "#" in line]

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from configparser import ConfigParser
 from importlib import metadata
 
 import pytest
+from packaging.requirements import Requirement
 
 import napari_ocean
 from napari_ocean import errors
@@ -73,3 +75,27 @@ def test_every_error_is_an_ocean_error() -> None:
     classes = [of for of in vars(errors).values() if isinstance(of, type)]
     assert len(classes) > 5
     assert all(issubclass(of, errors.OceanError) for of in classes)
+
+
+@pytest.mark.parametrize(
+    ("extra", "old", "new"),
+    [("gui", "6.10.2", "6.11.0"), ("pyqt6", "6.10.2", "6.11.0"), ("pyside6", "6.8.3", "6.9.3")],
+)
+def test_qt_on_windows_is_none_that_hinders_torch(extra: str, old: str, new: str) -> None:
+    """Wheels of the old ones hold msvcp140.dll 14.26 or 14.39; PyTorch from 2.9 on needs 14.40."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = config["options.extras_require"][extra].strip().splitlines()
+    wanted = [Requirement(line) for line in lines]
+
+    def allowed(version: str, platform: str) -> bool:
+        of = [
+            one
+            for one in wanted
+            if not one.marker or one.marker.evaluate({"sys_platform": platform})
+        ]
+        return all(one.specifier.contains(version) for one in of)
+
+    assert allowed(new, "win32")
+    assert not allowed(old, "win32")
+    assert allowed(old, "linux")

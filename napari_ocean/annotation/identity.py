@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ def digest_file(path: str | os.PathLike[str]) -> str:
 
     Of a file it covers the length and a MiB each of its beginning, middle and end; of a folder the
     names and lengths of its images, which are the files of its commonest suffix, and the first.
+    Systems differ in the order of names and in how accents are written, and macOS puts hidden files
+    beside images: none of that counts.
 
     Raises
     ------
@@ -58,12 +61,13 @@ def digest_file(path: str | os.PathLike[str]) -> str:
     try:
         path.stat()
         if path.is_dir():
-            files = sorted(one for one in path.iterdir() if one.is_file())
-            suffixes = Counter(one.suffix for one in files).most_common(1)
-            images = [one for one in files if one.suffix in dict(suffixes)]
-            listing = [(one.name, one.stat().st_size) for one in images]
+            seen = [one for one in path.iterdir() if one.is_file() and one.name[0] != "."]
+            files = sorted((unicodedata.normalize("NFC", one.name), one) for one in seen)
+            suffixes = Counter(one.suffix for _, one in files).most_common(1)
+            images = [(name, one) for name, one in files if one.suffix in dict(suffixes)]
+            listing = [(name, one.stat().st_size) for name, one in images]
             digest.update(repr(listing).encode("utf-8", "surrogatepass"))
-            path = images[0] if images else path
+            path = images[0][1] if images else path
         if path.is_file():
             size = path.stat().st_size
             digest.update(str(size).encode())

@@ -16,7 +16,6 @@ moved.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from itertools import count
@@ -28,7 +27,7 @@ from napari_ocean import formats
 from napari_ocean.annotation.identity import Clip
 from napari_ocean.annotation.journal import changes_of, record_of, records
 from napari_ocean.errors import FormatError, OceanError
-from napari_ocean.formats import json, replace_bytes, replace_text
+from napari_ocean.formats import json, probe, replace_bytes, replace_text
 from napari_ocean.tracks import Change, Tracks
 
 SUFFIX = ".ocean.json"
@@ -96,8 +95,8 @@ def locate(
         Its file or folder; None for pixels from elsewhere.
     clip : Clip
     user_folder : Path
-        For clips without a file, in a folder that cannot be written, or with a name so long that
-        it leaves no room for an ending; named by their digest.
+        For clips without a file, in a folder that cannot be written, that are a whole drive, or
+        with a name or path so long that it leaves no room for an ending; named by their digest.
     own : Path, optional
         Where it was before, in this program.
     in_use : collection of Path
@@ -126,11 +125,12 @@ def _candidates(
 ) -> list[Path]:
     """Where an autosave may lie, the best place first; nothing lies in the last one."""
     paths = [user_folder / f"{short}{SUFFIX}"]
-    if video is not None:
-        video = Path(os.path.abspath(video))
-        named = [video.with_name(f"{video.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
-        beside = [path for path in named if _can_be_named(path)]
-        paths = [*beside, *paths] if _writable(video.parent) else [*paths, *beside]
+    file = None if video is None else Path(os.path.abspath(video))
+    if file is not None and file.name:  # a whole drive has none
+        named = [file.with_name(f"{file.name}{mark}{SUFFIX}") for mark in ("", f".{short}")]
+        beside = [path for path in named if _writable(path)]
+        read_only = [path for path in named if path not in beside and os.path.exists(path)]
+        paths = [*beside, *paths, *read_only]
     paths = [path for path in paths if path not in in_use]
     further = (user_folder / f"{short}.{number}{SUFFIX}" for number in count(2))
     for path in (path for path in further if path not in in_use):
@@ -147,11 +147,16 @@ def _is_there(path: Path) -> bool:
 def set_aside(path: Path) -> Path:
     """Rename an autosave that the person does not want to resume, and return its new name."""
     aside = _free_beside(path)
+    both = ((_journal(path), _journal(aside)), (path, aside))
+    done: list[tuple[Path, Path]] = []
     try:
-        for old, new in ((_journal(path), _journal(aside)), (path, aside)):
+        for old, new in both:
             if old.exists():
                 old.rename(new)
+                done.append((old, new))
     except OSError as error:
+        for old, new in done:  # the first file is not whole without its journal
+            new.rename(old)
         raise FormatError(f"{path} cannot be renamed: {error.strerror or error}.") from error
     return aside
 
@@ -169,19 +174,6 @@ def _free_beside(path: Path) -> Path:
 
 def _aside(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}.old-{number}{SUFFIX}")
-
-
-def _can_be_named(path: Path) -> bool:
-    """Whether the system takes the longest of the names that belong to an autosave, or has it."""
-    if os.path.exists(path):
-        return True
-    try:
-        _journal(_aside(path, 999)).lstat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def load(path: Path) -> Saved:
@@ -321,9 +313,9 @@ class Autosave:
         return True
 
     def _begin(self) -> None:
-        self._head = f"{json.dump({'token': self._snapshot()})}\n".encode()
-        replace_text(_journal(self.path), self._head.decode())
-        self._torn = False
+        head = f"{json.dump({'token': self._snapshot()})}\n".encode()
+        replace_bytes(_journal(self.path), head)
+        self._head, self._torn = head, False
 
     def _snapshot(self) -> str:
         token = token_hex(8)
@@ -333,17 +325,17 @@ class Autosave:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         line = (json.dump(record) + "\n").encode("utf-8", "surrogatepass")
+        torn, self._torn = self._torn, True  # until the line is there; else all is written anew
         try:
-            if not self._check_ours() or self._torn:
+            if not self._check_ours() or torn:
                 self._begin()
                 return
             with _journal(self.path).open("ab", buffering=0) as file:
-                self._torn = True  # until the whole line is there; else all is written anew
                 if file.write(line) != len(line):
                     raise OSError("the disk is full")
-                self._torn = False
         except OSError as error:
             raise self._failed(error) from error
+        self._torn = False
 
     def _check_ours(self) -> bool:
         """Whether the journal is there; an error if another window has begun its own instead."""
@@ -384,9 +376,12 @@ def _state(path: Path) -> tuple[object, ...]:
     return tuple(of and (of.st_ino, of.st_size, of.st_mtime_ns) for of in found)
 
 
-def _writable(folder: Path) -> bool:
+def _writable(path: Path) -> bool:
+    """Whether an autosave can lie there: the longest of the names that belong to it is tried."""
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return True
+        probe(_journal(_aside(path, 999)))
+    except FileExistsError:
+        return True
     except OSError:
         return False
+    return True

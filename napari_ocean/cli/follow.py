@@ -55,7 +55,8 @@ def follow(
     """Merge predictions into `tracks` as they come, and write them to a file.
 
     The file is written every minute and on every way out: at the end, after Ctrl-C, when the video
-    breaks, and when the system asks the process to end or the terminal is closed.
+    breaks, and when the system asks the process to end or the terminal is closed; Windows does not
+    ask when it closes one.
 
     Parameters
     ----------

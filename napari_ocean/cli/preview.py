@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from napari_ocean.errors import FormatError
-from napari_ocean.formats import check_writable
+from napari_ocean.formats import check_writable, put_in_place
 from napari_ocean.tracks import Row, State, Tracks
 from napari_ocean.video import FrameSource
 
@@ -66,7 +66,7 @@ def write(path: Path, video: FrameSource, tracks: Tracks, *, fps: float | None =
     rate = Fraction(fps or video.fps or _DEFAULT_FPS).limit_denominator(1001) or _SLOWEST
     try:
         _encode(part, rate, (video.width, video.height), _drawn_frames(video, tracks))
-        part.replace(target)
+        put_in_place(part, target)
     except (av.FFmpegError, OSError) as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default="lite", help="preset or weights file (default: %(default)s)"
     )
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda ... (default: %(default)s)"
+        "--device", default="auto", help="cpu, cuda, mps, or auto: cuda if there is one, else cpu"
     )
     parser.add_argument(
         "--online",

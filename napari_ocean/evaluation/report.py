@@ -200,7 +200,7 @@ def read_peers(path: Path) -> Peers:
         If it is not one.
     """
     try:
-        peers = json.loads(path.read_text())
+        peers = json.loads(path.read_bytes())
         return {s: {t: dict(of) for t, of in by.items()} for s, by in peers.items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not a file of peers' results: {error}.") from error

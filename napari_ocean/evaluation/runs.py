@@ -241,5 +241,6 @@ def _peak_mib() -> float | None:
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
-    lines = dict(line.partition(":")[::2] for line in status.read_text().splitlines())
+    text = status.read_text(encoding="utf-8")
+    lines = dict(line.partition(":")[::2] for line in text.splitlines())
     return int(lines["VmHWM"].split()[0]) / 1024

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     left = [settings for settings in wanted if settings not in done]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     jobs = [(replace(spec, settings=settings), sequences, args.dataset) for settings in left]
-    with args.out.open("a") as file:
+    with args.out.open("a", encoding="utf-8") as file:
         if not file.tell():
             file.write(json.dumps(of) + "\n")
         for settings, auc in tqdm(
@@ -121,7 +121,7 @@ def read(path: Path, of: Mapping[str, Any]) -> list[Trial]:
     if not path.is_file() or not path.stat().st_size:
         return []
     try:
-        head, *records = map(json.loads, path.read_text().splitlines())
+        head, *records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
         trials = [Trial(record["settings"], np.array(record["auc"])) for record in records]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a search of ours; give another --out.") from error

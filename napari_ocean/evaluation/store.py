@@ -65,7 +65,7 @@ class Store:
             results.
         """
         known = self.folder / "trackers"
-        if self.folder.exists() and not known.is_dir() and any(self.folder.iterdir()):
+        if not known.is_dir() and any(self.folder.glob("[!.]*")):  # Finder leaves .DS_Store
             raise ConfigError(
                 f"{self.folder} is neither empty nor a folder of results; choose another --out."
             )
@@ -193,7 +193,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); delete it to run again.") from error
     if not isinstance(value, dict):

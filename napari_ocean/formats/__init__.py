@@ -9,11 +9,12 @@ each format keeps.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import time
 from pathlib import Path
 from secrets import token_hex
-from tempfile import TemporaryFile
 from typing import Protocol
 
 from napari_ocean.errors import FormatError
@@ -30,6 +31,8 @@ __all__ = [
     "endings",
     "kinds",
     "left_out",
+    "probe",
+    "put_in_place",
     "read",
     "readable",
     "replace_bytes",
@@ -63,6 +66,9 @@ _ALL_READABLE: tuple[_Readable, ...] = (csv, json, otb, mot, coco, cvat)
 
 _WITHOUT_GUESSES = frozenset(of.SUFFIX for of in (yolo, voc, cvat, via))
 _INSIDE_ALONE = frozenset(of.SUFFIX for of in (yolo, voc))
+
+_WAITS_S = (0, 0.01, 0.02, 0.05, 0.1)
+"""Before each try to replace a file that another program looks at."""
 
 _PLAIN = {of.SUFFIX: of for of in _ALL_PLAIN}
 _OF_CLIP = {of.SUFFIX: of for of in _ALL_OF_CLIP}
@@ -149,8 +155,7 @@ def check_writable(path: Path) -> None:
         if not target.parent.is_dir():
             raise FormatError(f"{path} cannot be written: there is no folder {path.parent}.")
         target.exists()  # refuses a name that is too long
-        with TemporaryFile(dir=target.parent):
-            pass
+        probe(_part(target))
     except OSError as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -203,7 +208,10 @@ def _text(path: Path) -> str:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return file.read()
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is not a text file in UTF-8 (byte {error.start}).") from error
+        hint = "; Excel saves one as 'CSV UTF-8'" if path.suffix.lower() == csv.SUFFIX else ""
+        raise FormatError(
+            f"{path} is not a text file in UTF-8 (byte {error.start}){hint}."
+        ) from error
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -300,7 +308,7 @@ def replace_text(path: Path, text: str) -> None:
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path``, flush it to disk and move it there in one step."""
     target = path.resolve()  # through a symbolic link, so that the link stays one
-    part = target.with_name(f".{token_hex(8)}.part")
+    part = _part(target)
     try:
         with part.open("xb") as file:
             file.write(content)
@@ -308,6 +316,37 @@ def replace_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         if target.exists():
             shutil.copymode(target, part)
-        part.replace(target)
+        put_in_place(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Move a whole file to its name in one step; an ``OSError`` says why that cannot be done.
+
+    Windows refuses as long as a program has the old file open: a virus scanner or an indexer for
+    some milliseconds, which are waited for, a spreadsheet until it is closed.
+    """
+    for wait_s in _WAITS_S:
+        time.sleep(wait_s)
+        try:
+            part.replace(target)
+            return
+        except PermissionError as error:
+            if not hasattr(error, "winerror"):  # another system, which means it
+                raise
+    reason = "it is open in another program, or protected"
+    raise PermissionError(errno.EACCES, reason, str(target))
+
+
+def probe(path: Path) -> None:
+    """Make a file and take it away again; an ``OSError`` says why that cannot be done.
+
+    Python's ``tempfile`` would try for hours in a Windows folder that refuses (gh-66305).
+    """
+    path.open("xb").close()
+    path.unlink()
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".{token_hex(8)}.part")

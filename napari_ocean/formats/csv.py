@@ -45,7 +45,7 @@ def loads(text: str) -> Tracks:
         if missing:
             raise FormatError(
                 f"the first line does not name the columns {', '.join(missing)}; it should read "
-                f"{','.join(COLUMNS)}."
+                f"{','.join(COLUMNS)}, with commas between them and points in numbers."
             )
         for record in reader:
             if any(record.values()):  # spreadsheets end with lines of commas

@@ -12,6 +12,7 @@ from typing import Protocol
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.annotation.review import Flag
 from napari_ocean.errors import TracksError
+from napari_ocean.plugin.keys import native
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.words import counted
 from napari_ocean.tracks import ABSENT
@@ -151,11 +152,10 @@ class Commands:
         ids, session = self.unlocked(), self._session
         n_boxes = sum(len(session.tracks.frames(object_id)) for object_id in ids)
         names = ", ".join(session.name(object_id) for object_id in ids)
+        gone, undo = counted(n_boxes, "box", "es"), native("Ctrl+Z")
         for object_id in ids:
             session.delete_object(object_id)
-        self._place.tell(
-            f"Deleted {names}, {counted(n_boxes, 'box', 'es')}; Ctrl+Z brings them back."
-        )
+        self._place.tell(f"Deleted {names}, {gone}; {undo} brings them back.")
 
     def join(self) -> None:
         """Merge the selected objects into the first one."""

@@ -202,7 +202,7 @@ class Controls(QWidget):
             name="device",
             label="Device",
             choices=["auto", "cpu", "cuda", "mps"],
-            tooltip="Where the network runs; auto takes a GPU when there is one.",
+            tooltip="Where the network runs; auto: an NVIDIA GPU if there is one, else the CPU.",
         )
         self.fast = CheckBox(
             name="fast",

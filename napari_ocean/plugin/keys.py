@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import napari
 from app_model import Application
-from app_model.types import Action, MenuRule
+from app_model.types import Action, MenuRule, OperatingSystem
 from napari._app_model import get_app_model  # the one way to the command palette
 from napari.layers import Shapes
 from napari.utils.key_bindings import coerce_keybinding
@@ -35,7 +35,7 @@ class Command:
     group : str
         Its part of the cheat-sheet.
     key : str
-        As napari writes keys; empty for none.
+        As napari writes keys, outside of a Mac (:func:`native`); empty for none.
     title : str
         What it does, for menus, palette and cheat-sheet.
     """
@@ -120,7 +120,7 @@ class Shortcuts:
         for command in COMMANDS:
             if command.key:
                 act = partial(_call, self.viewer, command.name)
-                self.viewer.bind_key(command.key, _ignoring_owner(act), overwrite=True)
+                self.viewer.bind_key(native(command.key), _ignoring_owner(act), overwrite=True)
         _open[self] = None
         _offer()
 
@@ -132,7 +132,7 @@ class Shortcuts:
         if not any(other.viewer is self.viewer for other in _open):
             for command in COMMANDS:
                 if command.key:
-                    self.viewer.bind_key(command.key, None)
+                    self.viewer.bind_key(native(command.key), None)
         if not len(_open):
             _withdraw()
 
@@ -153,6 +153,13 @@ class Shortcuts:
                     layer.bind_key(command.key, None)
 
 
+def native(keys: str) -> str:
+    """Keys as this system has them: Cmd and Option on a Mac, where others have Ctrl and Alt."""
+    if OperatingSystem.current().is_mac:
+        return keys.replace("Ctrl", "Cmd").replace("Alt", "Option")
+    return keys
+
+
 def tip(text: str, name: str) -> str:
     """Tool tip that names the key of a command, where it has one."""
     key = BY_NAME[name].key
@@ -160,8 +167,8 @@ def tip(text: str, name: str) -> str:
 
 
 def pretty(key: str) -> str:
-    """Write a key as people read it: ``Shift+T``, ``Ctrl+Z``."""
-    return key.replace("+", " + ")
+    """Write a key as people read it: ``Shift + T``, ``Ctrl + Z``."""
+    return native(key).replace("+", " + ")
 
 
 def cheat_sheet(commands: Iterable[Command] = COMMANDS) -> str:

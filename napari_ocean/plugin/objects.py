@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_ocean.plugin.keys import native
 from napari_ocean.plugin.reviewing import Summary
 
 ID, LABEL, FRAMES, KEYS, LOW, HIDE, LOCK = range(7)
@@ -175,7 +176,7 @@ class ObjectsPanel(QWidget):
             elif locked:
                 why = f"Object {locked[0]} is locked; unlock it first."
             elif name == "join" and len(ids) < 2:
-                why = "Select two objects or more (Ctrl + click)."
+                why = f"Select two objects or more ({native('Ctrl + click')})."
             elif name == "split" and len(ids) > 1:
                 why = "Select one object only."
             self.buttons[name].setEnabled(not why)

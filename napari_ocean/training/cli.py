@@ -67,7 +67,7 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
     values: dict[str, Any] = {}
     if args.config is not None:
         try:
-            values = json.loads(args.config.read_text())
+            values = json.loads(args.config.read_bytes())
         except (OSError, ValueError) as error:
             raise ConfigError(f"{args.config} is not a readable JSON file: {error}.") from error
         if not isinstance(values, dict):

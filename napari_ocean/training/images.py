@@ -114,7 +114,7 @@ def read_images(folder: Path) -> TrainingImages:
     DataError
         If there is no shard, one is damaged, or the silhouettes are of other boxes.
     """
-    shards = sorted(folder.glob("*.zip"))
+    shards = _shards(folder)
     if not shards:
         raise DataError(f"There are no *.zip shards of training images in {folder}.")
     photos: list[LabelledImage] = []
@@ -141,8 +141,12 @@ def digests(folder: Path) -> dict[str, str]:
     """SHA-256 of each file, by name: which data weights were made from."""
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted([*folder.glob("*.zip"), *folder.glob(SILHOUETTES_FILE)])
+        for file in (*_shards(folder), *folder.glob(SILHOUETTES_FILE))
     }
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[!.]*.zip"))  # macOS puts ._clip.zip beside clip.zip on some disks
 
 
 def mosaics(tiny: Sequence[LabelledImage], count: int, seed: int) -> list[LabelledImage]:

@@ -46,7 +46,7 @@ class Meter:
         """Take away lines of steps that a stopped training had done but not saved."""
         if processes.place()[0] > 0 or not self.path.is_file():
             return
-        lines = self.path.read_text().splitlines()
+        lines = self.path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         if len(kept) < len(lines):
             replace_text(self.path, "".join(f"{line}\n" for line in kept))
@@ -119,6 +119,6 @@ class Meter:
     def _write(self, record: dict[str, float]) -> None:
         if processes.place()[0] > 0:
             return
-        with self.path.open("a") as log:
+        with self.path.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
         _log.info("%s", " ".join(f"{name} {value:.4g}" for name, value in record.items()))

@@ -81,7 +81,7 @@ def write_curves(metrics: Path, path: Path) -> None:
     """Losses, rate and unseen overlap over the steps; needs matplotlib (extra ``evaluate``)."""
     from matplotlib.figure import Figure
 
-    curves = read_metrics(metrics.read_text().splitlines())
+    curves = read_metrics(metrics.read_text(encoding="utf-8").splitlines())
     figure = Figure(figsize=(8, 4), layout="constrained")
     losses, overlap = figure.subplots(1, 2)
     shown = {losses: ("loss", "box", "regular", "aware"), overlap: ("unseen_iou",)}

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError, DataError
+from napari_ocean.formats import put_in_place
 from napari_ocean.tracks import Source, State, TrackBox, Tracks
 from napari_ocean.video import FrameSource
 
@@ -185,7 +186,7 @@ def write_shard(path: Path, images: Iterable[CutOut]) -> int:
         lines = _write(part, images)
         if not lines:
             raise DataError("No box of the annotation can be used; nothing was written.")
-        part.replace(path)
+        put_in_place(part, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_ocean.errors import ConfigError, WeightsError
+from napari_ocean.formats import put_in_place
 from napari_ocean.network import TEMPLATE_PX, OceanNet, resized
 from napari_ocean.training.settings import TrainSettings
 
@@ -93,7 +94,7 @@ class Training:
         }
         partial = path.with_suffix(".part")
         torch.save(state, partial)
-        partial.replace(path)
+        put_in_place(partial, path)
 
     def load(self, path: Path) -> None:
         """Go on where :meth:`save` left off.

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from napari_ocean.errors import ConfigError, WeightsError
+from napari_ocean.formats import replace_text
 from napari_ocean.network import (
     OceanNet,
     OceanOutput,
@@ -188,9 +189,10 @@ def look(settings: TrainSettings, data: Path, out: Path) -> None:
     """
     images, _ = read_images(data).without_films(settings.unseen_videos)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "data.md").write_text(pictures.data_report(images))
+    replace_text(out / "data.md", pictures.data_report(images))
     source = PairSource(images, settings.pairs, settings.seed, batch=settings.batch)
-    cv2.imwrite(str(out / "pairs.png"), pictures.pairs_sheet(source[0]))
+    _, png = cv2.imencode(".png", pictures.pairs_sheet(source[0]))
+    (out / "pairs.png").write_bytes(png.tobytes())  # imwrite knows no accents on Windows
 
 
 def _pairs(training: Training, images: TrainingImages, workers: int) -> DataLoader[PairBatch]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +45,24 @@ def test_what_a_digest_looks_at(tmp_path: Path) -> None:
     frame = np.arange(12).reshape(3, 4)
     digests = {identity.digest_pixels(of) for of in (frame, frame.T, frame + 1, frame.astype("u1"))}
     assert len(digests) == 4
+
+
+def folder_of(path: Path, names: list[str]) -> Path:
+    path.mkdir()
+    for at, name in enumerate(sorted(names)):
+        (path / name).write_bytes(b"x" * at)
+    return path
+
+
+def test_a_folder_is_the_same_on_every_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["B_1.png", "a_2.png", "K\u00e4fer.png"]
+    before = identity.digest_file(folder_of(tmp_path / "linux", names))
+    decomposed = [unicodedata.normalize("NFD", name) for name in names]
+    mac = folder_of(tmp_path / "mac", decomposed)
+    for name in decomposed:
+        (mac / f"._{name}").write_bytes(b"what macOS notes on some disks")
+    assert identity.digest_file(mac) == before
+    monkeypatch.setattr(Path, "__lt__", lambda a, b: a.name.lower() < b.name.lower())  # Windows
+    assert identity.digest_file(tmp_path / "linux") == before

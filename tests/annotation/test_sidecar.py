@@ -23,6 +23,7 @@ from napari_ocean.errors import FormatError
 from napari_ocean.tracks import BoxChange, Change, Tracks
 from tests.annotation.scripts import Act, acts, everything, perform, predicted, start
 from tests.conftest import ROOT
+from tests.systems import LONGEST, Refusal, refuse, refuse_new_files, shorten_paths
 
 CLIP = Clip(digest="ab" * 32, n_frames=300, height=480, width=640)
 BOX = (0, 0, 10, 10)
@@ -278,7 +279,7 @@ def test_another_clip_of_the_same_name_is_told_and_the_old_boxes_are_kept(video:
 def test_a_folder_that_cannot_be_written_is_no_hindrance(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sidecar, "_writable", lambda folder: False)
+    monkeypatch.setattr(sidecar, "_writable", lambda path: False)
     user = tmp_path / "user"
     tracks, autosave = worked(video)
     assert autosave.path.parent == user
@@ -300,6 +301,33 @@ def test_a_film_of_any_name_has_its_autosave(video: Path, n_bytes: int) -> None:
     assert (find(video).saved, find(video).problem) == (None, None)
 
 
+def test_a_windows_folder_that_refuses_is_no_hindrance(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_new_files(monkeypatch, video.parent)
+    tracks, autosave = worked(video)
+    assert autosave.path.parent == video.parent.parent / "user"
+    assert everything(find(video).saved.tracks) == everything(tracks)
+
+
+@pytest.mark.parametrize("room", [3, 14, 21, 22])
+def test_a_path_as_long_as_windows_allows_has_its_autosave(
+    video: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    long = "x" * (LONGEST - room - len(str(video.with_name(".mp4"))))
+    video = video.rename(video.with_name(f"{long}.mp4"))
+    shorten_paths(monkeypatch)
+    tracks, autosave = worked(video)
+    assert (autosave.path.parent == video.parent) is (room == 22)
+    assert everything(find(video).saved.tracks) == everything(tracks)
+    sidecar.set_aside(autosave.path)
+    assert (find(video).saved, find(video).problem) == (None, None)
+
+
+def test_a_whole_drive_of_images_has_its_autosave(tmp_path: Path) -> None:
+    assert locate(Path("/"), CLIP, tmp_path).path.parent == tmp_path
+
+
 def test_pixels_without_a_file_have_a_place_too(tmp_path: Path) -> None:
     place = locate(None, CLIP, tmp_path)
     tracks = start()
@@ -314,6 +342,23 @@ def test_what_is_not_resumed_is_set_aside(video: Path) -> None:
     assert everything(load(aside).tracks) == everything(tracks)
     worked(video)
     assert sidecar.set_aside(autosave.path) != aside
+
+
+def test_what_cannot_be_set_aside_stays_whole(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks, autosave = worked(video)
+    there = sorted(video.parent.iterdir())
+    renamed = Path.rename
+
+    def rename(path: Path, to: Path) -> Path:
+        if path == autosave.path:
+            raise Refusal(13, "used by another process")
+        return renamed(path, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(FormatError, match="cannot be renamed: used by another process"):
+        sidecar.set_aside(autosave.path)
+    assert sorted(video.parent.iterdir()) == there
+    assert everything(find(video).saved.tracks) == everything(tracks)
 
 
 # -- what goes wrong --
@@ -356,6 +401,42 @@ def test_a_full_disk_is_told_and_made_good_later(video: Path) -> None:
     with history.step("Draw"):
         tracks.draw(1, 7, BOX)
     assert load(autosave.path).tracks.frames(1) == [3, 5, 6, 7, 9]
+
+
+def test_a_journal_that_another_program_has_open_is_made_good_later(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks, autosave = worked(video)
+    history = History(tracks, committed=autosave.append)
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "open", refuse(1, Path.open))
+        with pytest.raises(FormatError, match="used by another process"), history.step("Draw"):
+            tracks.draw(1, 6, BOX)
+    with history.step("Draw"):
+        tracks.draw(1, 7, BOX)
+    assert load(autosave.path).tracks.frames(1) == [3, 5, 6, 7, 9]
+
+
+def test_a_journal_that_cannot_be_replaced_is_made_good_later(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks, autosave = worked(video)
+    autosave._torn = True  # as a full disk leaves it
+    refused = PermissionError(13, "Permission denied")
+    replaced = Path.replace
+
+    def replace(path: Path, to: Path) -> Path:
+        if to.suffix == ".journal":
+            raise refused
+        return replaced(path, to)
+
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "replace", replace)
+        with pytest.raises(FormatError, match="Permission denied"):
+            autosave.append([])
+    tracks.draw(1, 6, BOX)
+    autosave.append([])
+    assert everything(load(autosave.path).tracks) == everything(tracks)
 
 
 def test_a_deleted_journal_is_begun_anew(video: Path) -> None:

@@ -57,6 +57,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path) -> None:
     with pytest.raises(ConfigError, match="neither empty nor a folder of results"):
         Store(tmp_path, "folder").claim("ocean", {})
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / "thesis.tex").rename(tmp_path / ".DS_Store")  # of macOS' Finder
+    Store(tmp_path, "folder").claim("ocean", {})
 
 
 @pytest.mark.parametrize("differing", ["true boxes", "frames"])

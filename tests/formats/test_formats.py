@@ -14,6 +14,7 @@ from napari_ocean import formats
 from napari_ocean.errors import FormatError
 from napari_ocean.formats import csv, json, otb
 from napari_ocean.tracks import ABSENT, ObjectInfo, Source, State, TrackBox, Tracks
+from tests.systems import refuse, refuse_new_files
 
 ALL = [csv, json, otb]
 NAMES = [of.SUFFIX for of in ALL]
@@ -154,8 +155,8 @@ def test_csv_columns_and_numbers_are_plain() -> None:
 
 
 def test_csv_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
-    text = "\ufefflabel,object_id,frame,height,width,y,x,note\r\ncat,7,2.0,4,3,2,1,hm\r\n,,,,,,,\r\n\r\n"
-    (tmp_path / "a.csv").write_bytes(text.encode())
+    text = "\ufefflabel,object_id,frame,height,width,y,x,note\r\ncat,7,2.0,4,3,2,1,hm\r\n"
+    (tmp_path / "a.csv").write_bytes(f"{text},,,,,,,\r\n\r\n".encode())
     tracks = formats.read(tmp_path / "a.csv")
     assert tracks.get(7, 2).box_xyxy.tolist() == [1, 2, 4, 6]
     assert tracks.get(7, 2).source is Source.DRAWN
@@ -363,6 +364,54 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         formats.write(path, one_object())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_a_virus_scanner_looks_at_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formats.write(tmp_path / "a.csv", Tracks())
+    monkeypatch.setattr(Path, "replace", refuse(2, Path.replace))
+    formats.write(tmp_path / "a.csv", one_object())
+    assert len(formats.read(tmp_path / "a.csv")) == len(one_object())
+
+
+def test_a_file_that_is_open_in_excel_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formats.write(tmp_path / "a.csv", one_object())
+    before = (tmp_path / "a.csv").read_bytes()
+    monkeypatch.setattr(formats, "_WAITS_S", (0, 0.001))
+    monkeypatch.setattr(Path, "replace", refuse(9, Path.replace))
+    with pytest.raises(FormatError, match=r"a\.csv cannot be written: it is open in another"):
+        formats.write(tmp_path / "a.csv", Tracks())
+    assert [one.name for one in tmp_path.iterdir()] == ["a.csv"]
+    assert (tmp_path / "a.csv").read_bytes() == before
+
+
+def test_what_another_system_refuses_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = refuse(1, Path.replace, PermissionError(1, "Operation not permitted"))
+    monkeypatch.setattr(Path, "replace", once)
+    with pytest.raises(FormatError, match="Operation not permitted"):
+        formats.write(tmp_path / "a.csv", one_object())
+
+
+def test_a_windows_folder_that_refuses_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_new_files(monkeypatch, tmp_path)
+    with pytest.raises(FormatError, match=r"a\.csv cannot be written: Access is denied\."):
+        formats.check(tmp_path / "a.csv", one_object())
+
+
+def test_tables_of_excel_in_other_languages_say_what_to_do(tmp_path: Path) -> None:
+    table = csv.dumps(one_object()).replace(",", ";").replace(".", ",")
+    with pytest.raises(FormatError, match="with commas between them and points in numbers"):
+        csv.loads(table)
+    (tmp_path / "a.csv").write_bytes("frame,object_id,label\n0,1,Käfer\n".encode("cp1252"))
+    with pytest.raises(FormatError, match=r"UTF-8 \(byte 27\); Excel saves one as 'CSV UTF-8'"):
+        formats.read(tmp_path / "a.csv")
 
 
 def test_a_label_that_utf8_lacks(tmp_path: Path) -> None:

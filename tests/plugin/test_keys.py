@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from app_model.types import OperatingSystem
+from app_model.types import _constants as constants
 from napari._app_model import get_app_model
 from napari.components.viewer_model import ViewerModel
 from napari.layers import Shapes
-from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.key_bindings import _vispy2appmodel, coerce_keybinding
+from vispy.util import keys
 
-from napari_ocean.plugin.keys import COMMANDS, Shortcuts, cheat_sheet, tip
+from napari_ocean.plugin.keys import COMMANDS, Shortcuts, cheat_sheet, native, tip
 
 KEYED = [command for command in COMMANDS if command.key]
 KEYS = {coerce_keybinding(command.key): command for command in KEYED}
@@ -119,6 +123,21 @@ def test_of_two_widgets_the_newer_one_gets_the_keys(rig: Rig) -> None:
     rig.press("K")
     assert (rig.asked, asked) == (["keyframe"], ["keyframe"])
     assert "napari-ocean.keyframe" in palette()
+
+
+def test_on_a_mac_keys_are_those_of_a_mac(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "_CURRENT", OperatingSystem.MACOS)
+    rig.shortcuts.bind()
+    for modifiers, key in (([keys.CONTROL], "Z"), ([keys.CONTROL, keys.SHIFT], "Z")):
+        pressed = SimpleNamespace(key=SimpleNamespace(name=key), modifiers=modifiers)
+        rig.press(_vispy2appmodel(pressed))  # Qt says Control where a Mac has Cmd
+    rig.press("Option+O")
+    assert rig.asked == ["undo", "redo", "absent_on"]
+    assert tip("Undo: Draw dog", "undo") == "Undo: Draw dog (Cmd + Z)"
+    assert "Option + O" in cheat_sheet()
+    assert native("Ctrl + click") == "Cmd + click"
+    rig.shortcuts.unbind()
+    assert not [key for key in rig.viewer.keymap if "Meta" in str(key)]
 
 
 def test_the_cheat_sheet_and_the_tips_name_the_keys() -> None:

@@ -24,7 +24,7 @@ def test_file_and_options_become_settings(tmp_path) -> None:
     assert (settings.batch, settings.steps, settings.seed) == (8, 7, 3)
     assert settings.learning_rate == 1
     assert settings.pairs.video_share == 0.5
-    config.write_text('{"preset": "ocean", "size": {"tower_depth": 2}}')
+    config.write_text('{"preset": "ocean", "size": {"tower_depth": 2}}', "utf-16")  # PowerShell
     given = ["shards", "--out", "run", "--config", str(config)]
     assert cli._settings(parser.parse_args(given)).preset == "ocean"
     assert cli._settings(parser.parse_args([*given, "--preset", "lite"])).preset == "lite"

@@ -116,6 +116,7 @@ def test_silhouettes_beside_the_shards_are_taken_up(shards, images, tmp_path) ->
     write_silhouettes(
         tmp_path / SILHOUETTES_FILE, outlined(images, (1, 2, 30, 40), (5.5, 6, 70, 80))
     )
+    (tmp_path / "._shard-00.zip").write_bytes(b"what macOS notes on some disks")
     read = read_images(tmp_path)
     np.testing.assert_array_equal(read.photos[0].boxes, [(1, 2, 30, 40), (5.5, 6, 70, 80)])
     np.testing.assert_array_equal(read.photos[1].boxes, images.photos[1].boxes)

@@ -42,7 +42,8 @@ def find(root: Path) -> list[Sequence]:
 def _video(folder: Path) -> Path:
     if (folder / "img").is_dir():
         return folder / "img"
-    films = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    seen = folder.glob("[!.]*")  # macOS puts ._clip.mp4 beside clip.mp4 on some disks
+    films = [path for path in seen if path.suffix.lower() in SUFFIXES]
     if len(films) > 1:
         raise DataError(f"{folder} holds {len(films)} films; keep the one that the boxes are for.")
     return films[0] if films else folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,10 @@ def read_rgb(path: str | Path) -> NDArray[np.uint8]:
     VideoError
         If it is missing or no image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = None
+    with suppress(OSError):
+        encoded = np.fromfile(path, np.uint8)  # imread knows no accents on Windows
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
     if image is None:
         raise VideoError(f"The image {path} is missing or cannot be decoded.")
     return to_rgb_uint8(image[..., ::-1])

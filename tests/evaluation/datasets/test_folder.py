@@ -42,6 +42,7 @@ def test_images_may_lie_beside_the_boxes_of_a_single_sequence(tmp_path: Path) ->
 def test_a_film_is_taken_and_two_are_refused(tmp_path: Path) -> None:
     write_text(tmp_path / "groundtruth.txt", "0,0,8,6\n")
     (tmp_path / "clip.mp4").touch()
+    (tmp_path / "._clip.mp4").touch()  # of macOS
     (sequence,) = find_sequences(tmp_path)
     assert sequence.video == tmp_path / "clip.mp4"
     (tmp_path / "other.avi").touch()
