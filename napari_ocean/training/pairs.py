@@ -35,8 +35,8 @@ Plan = dict[str, NDArray[Any]]
 _NOISE_PX = 512
 _PLACES = 8
 """Places tried for an object beside the target."""
-_PART_SIZE = (0.35, 0.8)
-"""Sides of a part, in sides of its object."""
+_PART_SIZE = (0.35, 1.35)
+"""Sides of a part, in sides of its object; over 1 it is the object with what surrounds it."""
 _MIN_PART_PX = 12.0
 """Shorter side under which a part holds too little to learn from; its object is taken whole."""
 
@@ -64,8 +64,8 @@ class PairSettings:
     background_share: float = 0.7
     """Search crops reaching past the photo that show another photo there, not a flat colour."""
     part_share: float = 0.0
-    """Pairs of one photo whose target is a part of an object, as a face is of a person: the box
-    has to end where the template's does, not where the object does (``docs/models.md``)."""
+    """Pairs of one photo whose target is a part of an object, as a face is of a person, or more
+    than it: the box has to end where the template's does, not where the object does."""
     transplant_share: float = 0.3
     """Search crops with the target on another photo, as its surroundings are not to be matched."""
     occlusion_share: float = 0.15
@@ -250,7 +250,7 @@ class PairSource:
     def _parts(
         self, rng: np.random.Generator, target: Indices, parted: NDArray[np.bool_]
     ) -> FloatArray:
-        """A part of some targets, in shares of their boxes; all where that would be too small."""
+        """What to take of some targets, in shares of their boxes; all where it were too small."""
         size = rng.uniform(*_PART_SIZE, (len(target), 2))
         corner = rng.random((len(target), 2)) * (1 - size)
         large = (boxes.size(self._objects.box[target]) * size).min(axis=1) >= _MIN_PART_PX

@@ -507,12 +507,17 @@ def test_a_part_is_the_same_piece_of_its_object_in_both_crops() -> None:
         assert abs(int(search[y, x, 0]) - int(template[63, 63, 0])) <= 12
 
 
-def test_a_part_of_a_small_object_is_all_of_it() -> None:
-    small = photo(np.zeros((99, 99, 3), np.uint8), (40, 40, 52, 52))
-    one = TrainingImages([small], np.ones(1), [], [])
-    settings = replace(CALM, part_share=1)
-    with_parts = PairSource(one, settings, seed=0, batch=8)[0].boxes
-    torch.testing.assert_close(with_parts, PairSource(one, CALM, seed=0, batch=8)[0].boxes)
+def test_a_part_of_a_small_object_is_all_of_it_or_more() -> None:
+    own = np.full((99, 99, 3), 200, np.uint8)
+    own[40:52, 40:52] = 0
+    one = TrainingImages([photo(own, (40, 40, 52, 52))], np.ones(1), [], [])
+    settings = replace(CALM, part_share=1, search_shift_px=0, search_aspect=0)
+    batch = PairSource(one, settings, seed=0, batch=100)[0]
+    width, height = boxes.size(batch.boxes.numpy()).T
+    assert np.allclose(width, height, rtol=0.36) and not np.allclose(width, height, rtol=0.1)
+    dark = (batch.searches.numpy()[..., 0] < 100).sum(axis=(1, 2)) / (width * height)
+    assert 0.5 < dark.min() < 0.8 < dark.max() < 1.1  # a part would be dark all over
+    assert np.allclose(width[dark > 0.95], height[dark > 0.95], rtol=0.1)
 
 
 def test_strangers_of_the_same_kind_are_pasted_beside_the_target() -> None:
