@@ -15,7 +15,7 @@ state
     ``object_ids`` (with boxes), ``selected(frame=None)``, ``labels()`` used so far,
     ``color(id)`` as ``#rrggbb``; ``view.color_by`` ("object" or "score"), settable.
 undo
-    ``undo() -> label or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
+    ``undo() -> Step or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
 objects
     ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
     other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
