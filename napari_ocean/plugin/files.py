@@ -105,7 +105,7 @@ def save(session: Session | None, path: Path) -> Told:
     """
     if session is None or not len(session.tracks):
         raise TracksError("There are no boxes to save yet; draw one and track it.")
-    if session.keeps(path):
+    if session.place is not None and path.resolve() == session.place.path.resolve():
         raise TracksError(f"{path.name} is where your work is kept by itself; choose another name.")
     clip = clip_of(session.image)
     formats.write(path, session.tracks, clip)

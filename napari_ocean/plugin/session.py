@@ -29,7 +29,7 @@ review
     ``review``, a :class:`~napari_ocean.plugin.reviewing.Review`.
 autosave
     ``find_saved(user_folder) -> Place``, ``resume() -> place dict``, ``decline()``,
-    ``keeps(path)``, ``note(place)``, ``saving`` False switches it off.
+    ``place``, ``note(place)``, ``saving`` False switches it off.
 """
 
 from __future__ import annotations
@@ -399,6 +399,11 @@ class Session(Editing):
         """Why changes are not autosaved, in a sentence; empty if they are."""
         return self._saving.problem if self.saving else "it is switched off in Preferences."
 
+    @property
+    def place(self) -> Place | None:
+        """Where changes are autosaved, None before :meth:`find_saved`."""
+        return self._saving.place
+
     def where(self) -> dict[str, Any]:
         """Where the person is, as it is saved."""
         return {"frame": self.frame, "label": self.next_label}
@@ -409,11 +414,6 @@ class Session(Editing):
         What was saved is set aside at the first change without :meth:`resume` or :meth:`decline`.
         """
         return self._saving.find(user_folder)
-
-    def keeps(self, path: Path) -> bool:
-        """Whether a file is the one that this annotation is autosaved in."""
-        place = self._saving.place
-        return place is not None and path.resolve() == place.path.resolve()
 
     def resume(self, *, same: bool = False) -> dict[str, Any]:
         """Go on with the saved annotation instead of this one; return where the person was.
