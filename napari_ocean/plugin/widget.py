@@ -406,7 +406,8 @@ class OceanWidget(QWidget):
         self._show_objects()
 
     def _on_ended(self, run: Run) -> None:
-        self._show_objects()
+        self._soon.stop()
+        self.take_over_edits()  # before the run's own sentence, which would be lost
         if run.problem is not None:
             show_error(run.problem)
         elif run.session.review.flags():
