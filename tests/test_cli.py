@@ -182,7 +182,7 @@ def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--out", "a.xml"], "supported are .csv (table), .json"),
+        (["--out", "a.xlsx"], "supported are .csv (table), .json"),
         (["--out", "no/a.csv"], "there is no folder no"),
         (["--out", "/proc/a.csv"], "/proc/a.csv cannot be written"),
         (["--out", f"{'a' * 300}.csv"], "cannot be written: File name too long"),

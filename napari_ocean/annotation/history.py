@@ -21,10 +21,28 @@ _Key = tuple[int, int | None]
 
 
 @dataclass(slots=True)
-class _Step:
+class Step:
+    """What can be undone at once.
+
+    Attributes
+    ----------
+    label : str
+        What the person did, as a menu says it: "Track dog".
+    key : hashable
+        Steps of the same key (not None) have become one.
+    changes : dict
+        By object and frame, None for what is of the object as a whole.
+    """
+
     label: str
     key: Hashable
     changes: dict[_Key, Change] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> range:
+        """From the first to the last frame where a box or an absent mark is another."""
+        of = [frame for _, frame in self.changes if frame is not None]
+        return range(min(of), max(of) + 1) if of else range(0)
 
 
 class History:
@@ -53,8 +71,8 @@ class History:
         self._committed = committed or (lambda changes: None)
         self._max_steps = max_steps
         self._max_changes = max_changes
-        self._done: list[_Step] = []
-        self._undone: list[_Step] = []
+        self._done: list[Step] = []
+        self._undone: list[Step] = []
         self._open: dict[_Key, Change] | None = None
         self._moving = False
         tracks.watch(self._on_change)
@@ -73,11 +91,6 @@ class History:
     def undo_key(self) -> Hashable:
         """Key of the step that can be undone next, None without one."""
         return self._done[-1].key if self._done else None
-
-    @property
-    def redo_key(self) -> Hashable:
-        """Key of the step that can be redone next, None without one."""
-        return self._undone[-1].key if self._undone else None
 
     @contextmanager
     def step(self, label: str, key: Hashable = None) -> Iterator[None]:
@@ -105,17 +118,17 @@ class History:
             self._add(label, key, changes)
             self._committed(changes)
 
-    def undo(self) -> str | None:
-        """Take the newest step back and return its label; None if there is none."""
+    def undo(self) -> Step | None:
+        """Take the newest step back and return it; None if there is none."""
         return self._shift(self._done, self._undone, _inverse)
 
-    def redo(self) -> str | None:
-        """Make the step undone last again and return its label; None if there is none."""
+    def redo(self) -> Step | None:
+        """Make the step undone last again and return it; None if there is none."""
         return self._shift(self._undone, self._done, lambda change: change)
 
     def _shift(
-        self, source: list[_Step], target: list[_Step], turn: Callable[[Change], Change]
-    ) -> str | None:
+        self, source: list[Step], target: list[Step], turn: Callable[[Change], Change]
+    ) -> Step | None:
         if self._open is not None:
             raise RuntimeError("undo and redo are no part of a step")
         if not source:
@@ -125,7 +138,7 @@ class History:
         changes = [turn(change) for change in step.changes.values()]
         self._move(changes)
         self._committed(changes)
-        return step.label
+        return step
 
     def _move(self, changes: Sequence[Change]) -> None:
         self._moving = True
@@ -152,7 +165,7 @@ class History:
         step = self._same_run(key, changes)
         if step is None:
             self._undone.clear()
-            step = _Step(label, key)
+            step = Step(label, key)
             self._done.append(step)
         for change in changes:
             _join(step.changes, change)
@@ -164,7 +177,7 @@ class History:
         n_changes = sum(len(step.changes) for step in self._done)
         return len(self._done) > self._max_steps or n_changes > self._max_changes
 
-    def _same_run(self, key: Hashable, changes: list[Change]) -> _Step | None:
+    def _same_run(self, key: Hashable, changes: list[Change]) -> Step | None:
         """Step of that key, unless one of the changes has to come after a later step."""
         if key is None:
             return None

@@ -98,11 +98,13 @@ def readable() -> str:
 def suffix_of(path: str | os.PathLike[str]) -> str | None:
     """Suffix of the format that a file of this name is written in, the longest that fits.
 
-    ``boxes.coco.json`` is COCO, any other ``.json`` the native format. None where nothing fits.
+    ``boxes.coco.json`` is COCO, any other ``.json`` the native format, any ``.xml`` CVAT's. None
+    where nothing fits, or an ending is of several formats.
     """
     name = Path(path).name.lower()
     fitting = [of for of in kinds() if name.endswith(of) and len(name) > len(of)]
-    return max(fitting, key=len, default=None)
+    alike = [of for of in kinds() if of.endswith(Path(name).suffix)]
+    return max(fitting, key=len, default=alike[0] if len(alike) == 1 else None)
 
 
 def left_out(path: str | os.PathLike[str], tracks: Tracks, clip: Clip) -> int:
@@ -167,7 +169,7 @@ def read(path: str | os.PathLike[str]) -> Tracks:
     ----------
     path : path-like
         A file of a format in :func:`readable`. The content tells COCO from the native ``.json``
-        and MOTChallenge from an OTB ``.txt``, whatever the name; any ``.xml`` is CVAT's.
+        and MOTChallenge from an OTB ``.txt``, whatever the name.
 
     Raises
     ------
@@ -251,8 +253,6 @@ def _reader(path: Path) -> _Readable:
     suffix = suffix_of(path)
     if suffix in _READABLE:
         return _READABLE[suffix]
-    if path.suffix.lower() == ".xml":
-        return cvat
     if suffix is not None:
         raise FormatError(f"{path}: {suffix} is only written, not read.")
     raise _unknown(path, readable())

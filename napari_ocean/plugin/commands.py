@@ -9,12 +9,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Protocol
 
+from napari_ocean.annotation.history import Step
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.annotation.review import Flag
 from napari_ocean.errors import TracksError
 from napari_ocean.plugin.keys import native
 from napari_ocean.plugin.session import Session
-from napari_ocean.plugin.words import counted
+from napari_ocean.plugin.words import counted, on_frames
 from napari_ocean.tracks import ABSENT
 
 
@@ -265,17 +266,22 @@ class Commands:
     # -- history -----------------------------------------------------------------------------------
 
     def undo(self) -> None:
-        """Take the last step back."""
-        self._shift("undo", "Undone")
+        """Take the last step back, and go where it was if that is one frame."""
+        self._travel("undo", "Undone")
 
     def redo(self) -> None:
-        """Make the step undone last again."""
-        self._shift("redo", "Done again")
+        """Make the step undone last again, and go where it is if that is one frame."""
+        self._travel("redo", "Done again")
 
-    def _shift(self, name: str, word: str) -> None:
+    def _travel(self, name: str, word: str) -> None:
         session = self._place.session
-        label = None if session is None else getattr(session, name)()
-        self._place.tell(f"{word}: {label}." if label else f"There is nothing to {name}.")
+        step: Step | None = None if session is None else getattr(session, name)()
+        if step is None:
+            self._place.tell(f"There is nothing to {name}.")
+            return
+        if len(step.frames) == 1:
+            self._place.visit(step.frames[0])
+        self._place.tell(f"{word}: {step.label}{on_frames(step.frames)}.")
 
 
 STRIDE = 10

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit, SpinBox
 from magicgui.widgets.bases import Widget
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QIcon, QKeyEvent
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -26,6 +25,7 @@ from superqt import QCollapsible
 
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.plugin.elided import Elided
+from napari_ocean.plugin.focus import KeysPass
 from napari_ocean.plugin.keys import cheat_sheet, tip
 from napari_ocean.plugin.layers import DRAWN
 from napari_ocean.plugin.objects import ObjectsPanel
@@ -74,7 +74,7 @@ class Controls(QWidget):
         self.review = ReviewPanel()
         self._arrange()
         self._review_shown = False
-        self._letters = LettersPass(self)
+        self._keys_pass = KeysPass(self)
 
     def _make_fields(self) -> None:
         self.image = ComboBox(name="image", label="Video", tooltip="Image layer with the frames.")
@@ -318,28 +318,6 @@ class Controls(QWidget):
         what = button.property("what")
         button.setEnabled(not why_not)
         button.setToolTip(f"{what} {why_not}" if why_not else tip(what, button.objectName()))
-
-
-class LettersPass(QObject):
-    """Lets letters typed on a list or a combo box through to napari's keys.
-
-    Qt would take them for a search in the list, and T would not track after a click into it.
-    """
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        for kind in (QComboBox, QAbstractItemView):
-            for part in parent.findChildren(kind):
-                part.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Hand printable keys on to the parent."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            text = event.text()
-            if text.isprintable() and not text.isspace() and text:
-                event.ignore()
-                return True
-        return False
 
 
 def show_keys(parent: QWidget) -> None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from napari_ocean.annotation import edits, interpolate
-from napari_ocean.annotation.history import History
+from napari_ocean.annotation.history import History, Step
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.errors import TracksError
 from napari_ocean.plugin.plan import Pending
@@ -50,31 +50,31 @@ class Editing(ABC):
     def name(self, object_id: int) -> str:
         """Label and id of an object, as the screen shows them."""
 
-    def undo(self) -> str | None:
-        """Take the newest step back and return its label; None if there is none."""
-        label = self._travel(self.history.undo)
-        if label is not None:
-            self.pending.run_undone(self.history.redo_key, self.tracks)
-            self.prompts.travel(self.history.redo_key, back=True)
-        return label
+    def undo(self) -> Step | None:
+        """Take the newest step back and return it; None if there is none."""
+        step = self._travel(self.history.undo)
+        if step is not None:
+            self.pending.run_undone(step.key, self.tracks)
+            self.prompts.travel(step.key, back=True)
+        return step
 
-    def redo(self) -> str | None:
-        """Make the step undone last again and return its label; None if there is none."""
-        label = self._travel(self.history.redo)
-        if label is not None:
-            self.pending.run_redone(self.history.undo_key)
-            self.prompts.travel(self.history.undo_key, back=False)
-        return label
+    def redo(self) -> Step | None:
+        """Make the step undone last again and return it; None if there is none."""
+        step = self._travel(self.history.redo)
+        if step is not None:
+            self.pending.run_redone(step.key)
+            self.prompts.travel(step.key, back=False)
+        return step
 
-    def _travel(self, move: Callable[[], str | None]) -> str | None:
+    def _travel(self, move: Callable[[], Step | None]) -> Step | None:
         if self.view.busy:
             return None
         if self.view.touched:
             self.pull()
-        label = move()
+        step = move()
         self.flush()
         self.view.prepare_next(self.next_object, self.next_label)
-        return label
+        return step
 
     @property
     def undo_labels(self) -> list[str]:

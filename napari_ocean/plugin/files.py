@@ -41,10 +41,7 @@ class Told(NamedTuple):
 
 
 def ask_path(parent: QWidget, image: Image | None) -> Path | None:
-    """Ask for a file name; one without a known ending gets that of the chosen kind.
-
-    So does one whose ending is only the end of it: ``boxes.json`` becomes ``boxes.coco.json``
-    where COCO was chosen.
+    """Ask for a file name, which gets the ending of the chosen kind unless it has a known one.
 
     Parameters
     ----------
@@ -65,17 +62,27 @@ def ask_path(parent: QWidget, image: Image | None) -> Path | None:
     typed, kind = QFileDialog.getSaveFileName(parent, "Save boxes", name, offered)
     if not typed:
         return None
-    path = Path(typed)
     chosen = next((ending for ending in endings if f"(*{ending})" in kind), endings[0])
-    known = formats.suffix_of(path)
-    if known is not None and (known == chosen or not chosen.endswith(known)):
-        return path  # the dialog has asked already whether to replace it
-    path = path.with_name(path.name[: -len(known)] + chosen if known else path.name + chosen)
-    if path.exists():
+    path = _with_ending(Path(typed), chosen)
+    if path != Path(typed) and path.exists():  # of what was typed the dialog has asked
         question = f"{path.name} exists already. Replace it?"
         answer = QMessageBox.question(parent, "Save boxes", question)
         if answer != QMessageBox.StandardButton.Yes:
             return None
+    return path
+
+
+def _with_ending(path: Path, chosen: str) -> Path:
+    """Path whose ending tells the kind: its own if it is that of a format, else the chosen one.
+
+    One that is only the end of the chosen one becomes that: ``boxes.json`` with COCO is
+    ``boxes.coco.json``. One of several formats, none of them chosen, stays for the error to tell.
+    """
+    tail = formats.suffix_of(path) or path.suffix.lower()
+    if not tail or not any(ending.endswith(tail) for ending in formats.kinds()):
+        return path.with_name(path.name + chosen)
+    if tail != chosen and chosen.endswith(tail):
+        return path.with_name(path.name[: -len(tail)] + chosen)
     return path
 
 
@@ -98,7 +105,7 @@ def save(session: Session | None, path: Path) -> Told:
     """
     if session is None or not len(session.tracks):
         raise TracksError("There are no boxes to save yet; draw one and track it.")
-    if session.keeps(path):
+    if session.place is not None and path.resolve() == session.place.path.resolve():
         raise TracksError(f"{path.name} is where your work is kept by itself; choose another name.")
     clip = clip_of(session.image)
     formats.write(path, session.tracks, clip)

@@ -202,11 +202,14 @@ class LayerBoxes(NamedTuple):
         Edge coordinates.
     flat : ndarray of bool, shape (N,)
         False where a shape spans several frames.
+    corners : list of ndarray of float, shape (V, ndim) each
+        The shapes as napari has them.
     """
 
     frames: NDArray[np.int64]
     boxes_xyxy: FloatArray
     flat: NDArray[np.bool_]
+    corners: list[FloatArray]
 
 
 def read_boxes(shapes: Shapes, image: Image, *, own: bool = False) -> LayerBoxes:
@@ -222,34 +225,33 @@ def read_boxes(shapes: Shapes, image: Image, *, own: bool = False) -> LayerBoxes
     own : bool
         The layer is the image's boxes layer, which holds image pixels wherever it is shown.
     """
-    vertices = shapes.data
-    if not len(vertices):
+    corners = shapes.data
+    if not corners:
         nothing = np.zeros(0)
-        return LayerBoxes(nothing.astype(np.int64), np.zeros((0, 4)), nothing.astype(bool))
+        return LayerBoxes(nothing.astype(np.int64), np.zeros((0, 4)), nothing.astype(bool), [])
     here = np.eye(image.ndim), np.zeros(image.ndim)
     matrix, offset = here if own else _affine(shapes, image)
-    low, high = _extents(vertices, matrix, offset)
+    low, high = _extents(corners, matrix, offset)
     time = time_axis(image)
     frames = np.rint((low[:, time] + high[:, time]) / 2).astype(np.int64)
     if shapes.ndim == 2:
         frames = np.full(len(low), NO_FRAME, dtype=np.int64)
     flat = high[:, time] - low[:, time] < HALF
     xyxy = np.stack([low[:, -1], low[:, -2], high[:, -1], high[:, -2]], axis=1) + HALF
-    return LayerBoxes(frames, xyxy, flat)
+    return LayerBoxes(frames, xyxy, flat, corners)
 
 
-def tilted(shapes: Shapes, row: int) -> bool:
+def tilted(corners: FloatArray, kind: str) -> bool:
     """Whether a shape is a rectangle that was turned: its box is that of its extent."""
-    corners = np.asarray(shapes.data[row])[:, -2:]
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    at_side = np.isclose(corners, low, atol=SAME_PX) | np.isclose(corners, high, atol=SAME_PX)
-    return bool(shapes.shape_type[row] == "rectangle" and not at_side.all())
+    plane = corners[:, -2:]
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    at_side = np.isclose(plane, low, atol=SAME_PX) | np.isclose(plane, high, atol=SAME_PX)
+    return bool(kind == "rectangle" and not at_side.all())
 
 
-def clicked(shapes: Shapes, row: int) -> bool:
+def clicked(corners: FloatArray, shapes: Shapes) -> bool:
     """Whether a shape is what napari makes of a click with a drawing tool, without a drag."""
-    corners = np.asarray(shapes.data[row])[:, -2:]
-    sides = np.ptp(corners, axis=0)
+    sides = np.ptp(corners[:, -2:], axis=0)
     least = shapes._normalized_vertex_radius / 2  # there is no public name for it
     return bool(len(corners) == 4 and np.allclose(sides, least, rtol=1e-3))
 

@@ -40,11 +40,12 @@ class Taken(NamedTuple):
 def pull(session: Session, view: BoxesView) -> Taken:
     """Bring the model in step with the layer."""
     found = view.read()
+    kinds = view.layer.shape_type  # of all shapes, whenever it is asked
     wanted = view.claims(found)
     keys = _unchanged(view.seen, wanted, found.boxes_xyxy)
     edited, unwanted = [], []
     for row, key in enumerate(keys):
-        if key is None and layers.clicked(view.layer, row):
+        if key is None and layers.clicked(found.corners[row], view.layer):
             unwanted.append(row)
             continue
         problem = None if key is not None else layers.problem(found, row, session.image)
@@ -70,7 +71,9 @@ def pull(session: Session, view: BoxesView) -> Taken:
         view.take_over(keys, found.boxes_xyxy)
         rewritten = [*drawn, *_take_typed(session, view, set(edited))]
     view.write_features(rewritten)
-    shown = {present(keys[row]) for row in drawn if not layers.tilted(view.layer, row)}
+    shown = {
+        present(keys[row]) for row in drawn if not layers.tilted(found.corners[row], kinds[row])
+    }
     stale = {present(keys[row]) for row in edited} - shown
     view.remove([*unwanted, *(row for row in replaced if row is not None)])
     return Taken(shown, stale)

@@ -22,9 +22,6 @@ from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.words import counted
 from napari_ocean.tracks import Tracks
 
-_located: WeakSet[Session] = WeakSet()
-"""Sessions that know where they are saved; several widgets may work with one."""
-
 
 def user_folder() -> Path:
     """Where autosaves go that cannot lie beside their video."""
@@ -68,7 +65,7 @@ class Recovery:
         self._show()
         if image is None:
             return
-        if not self._on or image in self._looked_at or any(of.image is image for of in _located):
+        if not self._on or image in self._looked_at or saving.is_kept(image):
             return
         self._looked_at.add(image)
         try:
@@ -87,9 +84,9 @@ class Recovery:
         between, and goes on without being asked.
         """
         session.saving = self._on
-        if not self._on or session in _located:
+        if not self._on or session.place is not None:  # found by another widget
             return
-        _located.add(session)
+        self._looked_at.add(session.image)
         try:
             place = session.find_saved(user_folder())
         except OceanError as error:
@@ -103,7 +100,6 @@ class Recovery:
 
     def forget(self, session: Session) -> None:
         """Look again for what was saved of a clip whose boxes have left the viewer."""
-        _located.discard(session)
         self._looked_at.discard(session.image)
         self._offers.pop(session.image, None)
 

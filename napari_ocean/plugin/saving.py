@@ -148,6 +148,11 @@ def in_use(image: Image) -> set[Path]:
     return {_paths[other] for other in _living if other is not image}
 
 
+def is_kept(image: Image) -> bool:
+    """Whether an image layer is saved now."""
+    return image in _living
+
+
 def path_of(image: Image) -> Path | None:
     """File or folder that an image layer was read from, None where there is none (any more)."""
     path = getattr(image.source, "path", None)

@@ -15,7 +15,7 @@ state
     ``object_ids`` (with boxes), ``selected(frame=None)``, ``labels()`` used so far,
     ``color(id)`` as ``#rrggbb``; ``view.color_by`` ("object" or "score"), settable.
 undo
-    ``undo() -> label or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
+    ``undo() -> Step or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
 objects
     ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
     other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
@@ -29,7 +29,7 @@ review
     ``review``, a :class:`~napari_ocean.plugin.reviewing.Review`.
 autosave
     ``find_saved(user_folder) -> Place``, ``resume() -> place dict``, ``decline()``,
-    ``keeps(path)``, ``note(place)``, ``saving`` False switches it off.
+    ``place``, ``note(place)``, ``saving`` False switches it off.
 """
 
 from __future__ import annotations
@@ -397,6 +397,11 @@ class Session(Editing):
         """Why changes are not autosaved, in a sentence; empty if they are."""
         return self._saving.problem if self.saving else "it is switched off in Preferences."
 
+    @property
+    def place(self) -> Place | None:
+        """Where changes are autosaved, None before :meth:`find_saved`."""
+        return self._saving.place
+
     def where(self) -> dict[str, Any]:
         """Where the person is, as it is saved."""
         return {"frame": self.frame, "label": self.next_label}
@@ -407,11 +412,6 @@ class Session(Editing):
         What was saved is set aside at the first change without :meth:`resume` or :meth:`decline`.
         """
         return self._saving.find(user_folder)
-
-    def keeps(self, path: Path) -> bool:
-        """Whether a file is the one that this annotation is autosaved in."""
-        place = self._saving.place
-        return place is not None and path.resolve() == place.path.resolve()
 
     def resume(self, *, same: bool = False) -> dict[str, Any]:
         """Go on with the saved annotation instead of this one; return where the person was.

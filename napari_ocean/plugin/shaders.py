@@ -1,10 +1,14 @@
-"""A workaround that makes napari draw a boxes layer twice as quickly: compiled shaders are kept.
+"""How napari draws a boxes layer, mended in two places; all other layers are left alone.
 
-napari draws a Shapes layer with two meshes of vispy (shapes and highlights). Up to vispy 0.17 each
-new frame gives a mesh a new but equal colour function, for which vispy compiles and links the
-mesh's shader program anew. That is most of what a Shapes layer costs while the slider moves, also
-of an empty one (``tests/benchmarks/layer.py``). Here the two meshes of one layer keep theirs; those
-of all other layers are left alone.
+Labels have a dark rim. They are white, which cannot be read on the bright ground of many a
+microscope, and napari's text knows no outline. vispy draws letters from their distance fields, so
+that a rim is a line of their shader and costs nothing.
+
+Compiled shaders are kept, which makes the layer twice as quick. napari draws a Shapes layer with
+two meshes of vispy (shapes and highlights). Up to vispy 0.17 each new frame gives a mesh a new but
+equal colour function, for which vispy compiles and links the mesh's shader program anew. That is
+most of what a Shapes layer costs while the slider moves, also of an empty one
+(``tests/benchmarks/layer.py``).
 """
 
 from __future__ import annotations
@@ -16,23 +20,48 @@ from weakref import WeakSet
 from napari.layers import Shapes
 from numpy.typing import NDArray
 
-_keeping_theirs: WeakSet[Any] = WeakSet()
+_PLAIN = """if (alpha <= 0) discard;
+
+        gl_FragColor = vec4(v_color.rgb, v_color.a * alpha);"""
+"""How vispy 0.17 draws a letter."""
+
+_RIMMED = """float rim = smoothstep(0.0, 0.3, distance) * (1.0 - alpha);
+        float seen = alpha + rim;
+        if (seen <= 0.0) discard;
+
+        gl_FragColor = vec4(v_color.rgb * alpha / seen, v_color.a * seen);"""
+"""The same over a black rim; `distance` is 0.5 at the edge of the letter, and less outside."""
+
+_mended: WeakSet[Any] = WeakSet()
 
 
-def keep_shaders(layer: Shapes) -> None:
-    """Have the meshes that draw a layer keep their colour function; what is drawn stays the same.
+def mend(layer: Shapes) -> None:
+    """Give the labels of a layer a rim, and have what draws it keep its shaders.
 
     Nothing happens while the layer is in no viewer, or if napari draws in another way.
     """
     for node in _nodes(layer):
-        for name in ("shape_faces", "shape_highlights"):
-            mesh: Any = getattr(node, name, None)
-            build = getattr(mesh, "_build_color_transform", None)
-            if build is not None and mesh not in _keeping_theirs:
-                mesh.unfreeze()
-                mesh._build_color_transform = _keeping(build)
-                mesh.freeze()
-                _keeping_theirs.add(mesh)
+        if node not in _mended:
+            _mended.add(node)
+            _rim(getattr(node, "text", None))
+            for name in ("shape_faces", "shape_highlights"):
+                _keep(getattr(node, name, None))
+
+
+def _rim(text: Any) -> None:
+    """Have a text of vispy drawn with a rim."""
+    code = str(getattr(text, "_shaders", {}).get("fragment", ""))
+    if _PLAIN in code:
+        text.shared_program.frag = code.replace(_PLAIN, _RIMMED)
+
+
+def _keep(mesh: Any) -> None:
+    """Have a mesh of vispy keep its colour function; what is drawn stays the same."""
+    build = getattr(mesh, "_build_color_transform", None)
+    if build is not None:
+        mesh.unfreeze()
+        mesh._build_color_transform = _keeping(build)
+        mesh.freeze()
 
 
 def _nodes(layer: Shapes) -> list[Any]:

@@ -17,7 +17,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ocean.errors import OceanError, TracksError, VideoError
-from napari_ocean.plugin import files, layers, preferences
+from napari_ocean.plugin import files, layers, preferences, shaders
 from napari_ocean.plugin.choices import Choices
 from napari_ocean.plugin.commands import Commands
 from napari_ocean.plugin.controls import Controls, show_keys
@@ -30,7 +30,6 @@ from napari_ocean.plugin.recovery import Recovery
 from napari_ocean.plugin.run import Run
 from napari_ocean.plugin.runner import Runner, single_shot
 from napari_ocean.plugin.session import Session
-from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.plugin.view import NEW_OBJECT, ColorBy
 
 
@@ -217,7 +216,7 @@ class OceanWidget(QWidget):
         session.news.connect(self._warn)
         session.layer.selected_data.events.items_changed.connect(self._on_selection)
         self._shortcuts.claim(session.layer)
-        keep_shaders(session.layer)
+        shaders.mend(session.layer)
         self._recovery.begin(session)
         self._warn()
 
@@ -230,7 +229,7 @@ class OceanWidget(QWidget):
 
     def _on_layer_inserted(self, event: Any) -> None:
         if any(event.value is session.layer for session in self._held):
-            keep_shaders(event.value)
+            shaders.mend(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
         for session in self._held:
@@ -406,7 +405,8 @@ class OceanWidget(QWidget):
         self._show_objects()
 
     def _on_ended(self, run: Run) -> None:
-        self._show_objects()
+        self._soon.stop()
+        self.take_over_edits()  # before the run's own sentence, which would be lost
         if run.problem is not None:
             show_error(run.problem)
         elif run.session.review.flags():

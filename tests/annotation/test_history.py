@@ -83,10 +83,10 @@ def test_a_run_of_many_batches_is_one_step() -> None:
     for frame in range(4, 9):
         track(tracks, history, frame)
     assert history.undo_labels == ["Track"]
-    assert history.undo() == "Track"
+    assert history.undo().label == "Track"
     assert tracks.frames(1) == [3, 9]
     assert history.redo_labels == ["Track"]
-    assert history.redo() == "Track"
+    assert history.redo().label == "Track"
     assert tracks.frames(1) == [3, 4, 5, 6, 7, 8, 9]
 
 
@@ -130,6 +130,20 @@ def test_a_new_edit_forgets_what_was_undone() -> None:
     assert history.redo() is None
     assert history.undo_labels == ["Draw 7", "Draw 5"]
     assert tracks.frames(1) == [3, 5, 7, 9]
+
+
+def test_a_step_names_its_frames() -> None:
+    tracks = start()
+    history = History(tracks)
+    draw(tracks, history, 5)
+    track(tracks, history, 6, 8)
+    with history.step("Rename"):
+        tracks.rename(1, "cat")
+    with history.step("Absent"):
+        edits.mark_absent(tracks, 1, 10, 12)
+    spans = [range(10, 12), range(0), range(6, 9), range(5, 6)]
+    assert [history.undo().frames for _ in spans] == spans
+    assert [history.redo().frames for _ in spans] == spans[::-1]
 
 
 def test_a_step_is_all_or_nothing() -> None:

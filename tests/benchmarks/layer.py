@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_ocean.annotation.sidecar import Autosave
+from napari_ocean.plugin import shaders
 from napari_ocean.plugin.saving import clip_of
 from napari_ocean.plugin.session import Session
-from napari_ocean.plugin.shaders import keep_shaders
 from napari_ocean.tracks import Tracks
 from tests.benchmarks.annotation import annotation, batch
 from tests.benchmarks.measure import table
@@ -68,7 +68,7 @@ class Window:
         self.session.resume()
         self.session.follow(self.viewer.dims)
         self.viewer.add_layer(self.session.layer)
-        keep_shaders(self.session.layer)
+        shaders.mend(self.session.layer)
         self.viewer.layers.selection.active = self.session.layer
 
     def timed(self, work: Callable[[], object]) -> tuple[float, float]:

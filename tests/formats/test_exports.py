@@ -538,7 +538,9 @@ def test_formats_that_are_only_written_are_not_read(tmp_path: Path, suffix: str)
         (".coco.json", ".json"),
         ("a.mot.txt", ".mot.txt"),
         ("a.zip", None),
-        ("a.xml", None),
+        ("a.XML", ".cvat.xml"),
+        ("a.b", None),
+        ("a", None),
     ],
 )
 def test_the_longest_suffix_counts(name: str, suffix: str | None) -> None:

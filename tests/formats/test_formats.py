@@ -320,7 +320,7 @@ def test_bytes_that_are_no_text(tmp_path: Path, suffix: str) -> None:
 
 
 def test_unknown_suffixes_list_the_known(tmp_path: Path) -> None:
-    for name in ("a.xml", "a"):
+    for name in ("a.xlsx", "a.zip", "a"):
         with pytest.raises(FormatError, match=r"\.csv \(table\), \.json .*, \.txt"):
             formats.write(tmp_path / name, one_object())
         with pytest.raises(FormatError, match="supported are"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from numpy.testing import assert_allclose
+from qtpy.QtCore import Qt
 
 from napari_ocean.annotation.review import Mark
 from napari_ocean.plugin import objects
@@ -111,6 +112,31 @@ def test_a_stretch_out_of_view_is_marked_and_unmarked(desk: Desk) -> None:
     desk.go_to(9)
     press(desk, "Alt+O")
     assert tracks.absent_spans(1) == [range(9, N_FRAMES)]
+
+
+def test_undo_and_redo_name_the_frames_and_go_where_one_was_edited(desk: Desk) -> None:
+    window, said = desk.viewer.window._qt_window, desk.widget.controls.status.text
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+
+    def after(modifier: Qt.KeyboardModifier) -> tuple[int, str]:
+        desk.qtbot.keyClick(window, Qt.Key.Key_Z, modifier)
+        desk.qtbot.wait(60)
+        return desk.widget.frame, said()
+
+    desk.draw(0)
+    find(desk, [0.9] * 5)
+    desk.widget.session.rename(1, "dog")
+    desk.go_to(3)
+    press(desk, "O")
+    desk.go_to(1)
+    assert after(control) == (3, "Undone: Mark absent: dog 1 on frame 3.")
+    assert after(control) == (3, "Undone: Rename object 1.")
+    desk.go_to(15)
+    assert after(control) == (15, "Undone: Track on frames 1 to 5.")
+    assert after(control) == (0, "Undone: Draw object on frame 0.")
+    assert after(control) == (0, "There is nothing to undo.")
+    desk.go_to(9)
+    assert after(control | shift) == (0, "Done again: Draw object on frame 0.")
 
 
 def test_a_run_into_a_marked_stretch_says_so_and_o_lets_it_go_on(desk: Desk) -> None:

@@ -379,3 +379,13 @@ def test_a_run_ends_where_the_object_is_marked_absent_meanwhile(desk: Desk) -> N
     desk.press("pause")
     desk.wait()
     assert session.tracks.frames(1) == list(range(last + 1))
+
+
+def test_what_a_run_says_at_its_end_stays(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget.controls.last.value = 1
+    desk.widget._soon.setInterval(60_000)  # a run may end before the edits at its start are read
+    desk.track("forward")
+    desk.widget._soon.setInterval(0)
+    desk.qtbot.wait(50)
+    assert desk.widget.controls.status.text().startswith("Done: ")

@@ -632,7 +632,31 @@ def test_a_turned_rectangle_becomes_the_box_that_is_kept() -> None:
     session.pull()
     assert_allclose(session.tracks.get(1, 0).box_xyxy, [32.5, 10.5, 48.5, 26.5], atol=1e-3)
     assert_in_step(session)
-    assert not layers.tilted(session.layer, 0)
+    assert not layers.tilted(session.layer.data[0], "rectangle")
+
+
+def test_a_pull_reads_the_layer_as_often_for_many_shapes_as_for_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    for name in ("data", "shape_type"):
+        whole = getattr(Shapes, name)
+
+        def get(layer: Shapes, name: str = name, whole: property = whole) -> object:
+            asked.append(name)
+            return whole.fget(layer)
+
+        monkeypatch.setattr(Shapes, name, property(get, whole.fset))
+    times = []
+    for n_boxes in (2, 20):
+        session = Session(Image(np.zeros((30, 60, 80), np.uint8), name="clip"))
+        shapes = [layers.rectangle(k, box(30), session.image) for k in range(n_boxes)]
+        session.layer.add_rectangles(shapes)
+        asked.clear()
+        session.pull()
+        assert len(session.tracks) == n_boxes
+        times.append(len(asked))
+    assert times[0] == times[1]
 
 
 def test_a_proposal_stays_one_while_its_label_is_typed() -> None:

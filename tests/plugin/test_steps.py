@@ -48,7 +48,7 @@ def test_every_edit_is_a_step_with_its_name(session: Session) -> None:
     ]
     seen = []
     for label in session.undo_labels:
-        assert session.undo() == label
+        assert session.undo().label == label
         assert_in_step(session)
         seen.append((len(session.tracks), session.layer.nshapes))
     assert seen == [(2, 2), (3, 3), (1, 1), (1, 1), (0, 0)]
@@ -144,7 +144,7 @@ def test_shapes_whose_taking_was_undone_are_taken_again(session: Session) -> Non
 def test_undo_takes_along_what_was_not_read_yet(session: Session) -> None:
     draw(session, 0, box(10))
     change(session, 0, (0, 1, 2))
-    assert session.undo() == "Move object 1"
+    assert session.undo().label == "Move object 1"
     assert_allclose(session.tracks.get(1, 0).box_xyxy, box(10), atol=1e-3)
     assert_in_step(session)
 

@@ -659,6 +659,9 @@ def test_the_save_dialog_lists_every_format(
         ("boxes", "COCO with tracks (*.coco.json)", "boxes.coco.json"),
         ("boxes.json", "COCO with tracks (*.coco.json)", "boxes.coco.json"),
         ("boxes.mot.txt", "OTB (*.txt)", "boxes.mot.txt"),
+        ("boxes.xml", "Table (*.csv)", "boxes.xml"),
+        ("Boxes.XML", "CVAT for video 1.1 (*.cvat.xml)", "Boxes.XML"),
+        ("boxes.txt", "MOTChallenge gt.txt (*.mot.txt)", "boxes.mot.txt"),
     ],
 )
 def test_a_file_name_gets_the_ending_of_the_chosen_kind(
@@ -671,6 +674,22 @@ def test_a_file_name_gets_the_ending_of_the_chosen_kind(
     desk.press("export")
     assert desk.errors == []
     assert formats.read(tmp_path / saved).drawn_frames(1) == [3]
+
+
+def test_an_ending_of_two_formats_is_either_that_of_the_chosen_kind_or_refused(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "YOLO labels (*.yolo.zip)"
+    monkeypatch.setattr(
+        files.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "boxes.zip"), kind)
+    )
+    desk.draw(3)
+    desk.press("export")
+    kind = "Table (*.csv)"
+    desk.press("export")
+    (error,) = desk.errors
+    assert "the suffix '.zip' is not a format; supported are .csv" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["boxes.yolo.zip"]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

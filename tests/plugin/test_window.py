@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 from napari_builtins.io import napari_get_reader
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 
 from napari_ocean.plugin import layers, sessions
 from napari_ocean.plugin.plan import Pending
@@ -253,3 +255,21 @@ def test_shaders_are_kept_for_the_boxes_layer_only(desk: Desk) -> None:
 
     assert len(functions(mine)) == 1
     assert "_build_color_transform" not in vars(theirs)
+
+
+@pytest.mark.parametrize("ground", [0, 120, 255])
+def test_labels_can_be_read_on_any_ground(open_desk: Callable[..., Desk], ground: int) -> None:
+    desk = open_desk(np.full((3, 240, 320), ground, np.uint8), contrast_limits=(0, 255))
+    desk.draw(1, np.array([20.0, 120, 300, 220]))
+    desk.viewer.show()
+
+    def picture() -> NDArray[np.uint8]:
+        desk.qtbot.wait(50)
+        return desk.viewer.screenshot(flash=False)[..., 0]
+
+    with_label = picture()
+    desk.boxes.text.visible = False
+    label = with_label[with_label != picture()]
+    assert len(label) > 100
+    assert label.min() < 60
+    assert label.max() > 195
