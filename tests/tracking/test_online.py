@@ -220,20 +220,20 @@ def test_the_box_stays_on_the_part_that_was_drawn(tracker: Tracker, part_xywh) -
 
 
 def test_each_way_of_looking_learns_the_sides_as_it_sees_them(monkeypatch) -> None:
-    """The left half was drawn, which is the right half in the mirror."""
+    """The left two thirds were drawn, which are the right ones in the mirror."""
     seen: list[np.ndarray] = []
     both_ways = siamese.both_ways
     monkeypatch.setattr(siamese, "both_ways", lambda maps: seen.append(maps) or both_ways(maps))
     frame = _scene([(cv2.resize(_beetle(0), (104, 120)), 200, 200)])
-    half = boxes.from_xywh([200, 200, 52, 120])
+    part = boxes.from_xywh([200, 200, 70, 120])
     tracker = load_tracker(fast=False)
     for share in (0.0, 1.0):
         Tracker(
             tracker.net, tracker.settings, OnlineSettings(extent_share=share), search=tracker.search
-        ).start(frame, half).step(frame)
+        ).start(frame, part).step(frame)
     middle = seen[0].shape[-1] // 2  # the crop is centred on the drawn box
     plain, mirrored = np.stack(seen)[:, :, :4, middle, middle].swapaxes(0, 1)
-    width_px = 52 * 127 / context_side(boxes.size(half))
+    width_px = 70 * 127 / context_side(boxes.size(part))
     middle_px = tracker.settings.search_px // 2
     for without, taught, far_side in ((*plain, 2), (*mirrored, 0)):
         off = np.abs(np.array([without, taught])[:, far_side] - middle_px) - width_px / 2
