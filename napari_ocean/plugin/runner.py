@@ -190,18 +190,22 @@ class Runner:
     def _show_activity(self) -> None:
         """Move the bar in napari's activity dock.
 
-        napari handles all other events in there, batches too: doing this with every batch would
-        go ever deeper when the batches come faster than the window is drawn.
+        napari handles all other events in there, batches and the run's end too: doing this with
+        every batch would go ever deeper when the batches come faster than the window is drawn.
         """
-        if self.run is None or self._updating:
+        run = self.run
+        if run is None or self._updating:
             return
         self._updating = True
         try:
             if self._activity is None:  # not in the handler of a key: another key would be lost
-                self._activity = progress(total=self.run.total, desc="Ocean")
-            self._activity.update(self.run.done - self._activity.n)
+                self._activity = progress(total=run.total, desc="Ocean")
+            if self.run is run:
+                self._activity.update(run.done - self._activity.n)
         finally:
             self._updating = False
+        if self.run is not run:
+            self._end_activity()
 
     def _end_activity(self) -> None:
         self._activity_soon.stop()

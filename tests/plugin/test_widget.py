@@ -278,6 +278,32 @@ def test_batches_do_not_pile_up_in_the_activity_dock(
     assert "Done" in desk.widget.controls.status.text()
 
 
+def test_a_run_may_end_while_napari_makes_its_bar(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_ocean.plugin import runner
+
+    class Bar:
+        made, closed, n = 0, 0, 0
+
+        def __init__(self, **_: Any) -> None:
+            Bar.made += 1
+            desk.wait()  # as napari does, it lets other events in
+
+        def update(self, step: int) -> None:
+            Bar.n += step
+
+        def close(self) -> None:
+            Bar.closed += 1
+
+    monkeypatch.setattr(runner, "progress", Bar)
+    desk.draw(0)
+    desk.track("forward")
+    desk.qtbot.waitUntil(lambda: Bar.made == Bar.closed == 1, timeout=10_000)
+    assert desk.frames(1) == ALL
+    assert "Done" in desk.widget.controls.status.text()
+
+
 ELSEWHERE = np.array([200.0, 100, 240, 140])
 """Where no animal is."""
 
