@@ -37,7 +37,7 @@ from napari_ocean.evaluation.trackers import TrackerSpec, make
 Result = TypeVar("Result")
 
 _TASKS = 20
-"""After so many jobs a process makes room for another: each network that is compiled for OpenVINO
+"""After so many jobs each, processes make room for others: a network that is compiled for OpenVINO
 leaves some 10 MiB behind (torch keeps what it traced)."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -159,9 +159,12 @@ def in_processes(
     OceanError
         The first one of a job, or if a process was killed; what other jobs wrote stays.
     """
-    with _workers(processes) as pool:
-        for job in as_completed([pool.submit(function, *arguments) for arguments in jobs]):
-            yield job.result()
+    at_once = _TASKS * processes  # Python's own max_tasks_per_child hangs (gh-115634)
+    for first in range(0, len(jobs), at_once):
+        some = jobs[first : first + at_once]
+        with _workers(processes) as pool:
+            for job in as_completed([pool.submit(function, *arguments) for arguments in some]):
+                yield job.result()
 
 
 def _probe(spec: TrackerSpec, sequence: Clip) -> StartUp:
@@ -199,7 +202,6 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
         processes,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin_worker,
-        max_tasks_per_child=_TASKS,
     )
     try:
         yield pool

@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_ocean.errors import DataError, OceanError, VideoError
+from napari_ocean.evaluation import runs
 from napari_ocean.evaluation.datasets import Sequence, find_sequences
 from napari_ocean.evaluation.metrics import CONVENTIONS, score
 from napari_ocean.evaluation.report import read_peers
@@ -110,6 +111,12 @@ def test_what_is_wrong_with_one_sequence_reaches_the_caller_and_the_rest_stays(t
 def test_a_process_that_is_killed_is_said() -> None:
     with pytest.raises(OceanError, match="run the same command again"):
         list(in_processes(_kill_self, [()], 1))
+
+
+def test_processes_make_room_for_others_until_all_is_done(monkeypatch) -> None:
+    monkeypatch.setattr(runs, "_TASKS", 2)
+    pids = list(in_processes(os.getpid, [()] * 5, 1))
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 1]
 
 
 def test_processes_are_single_threaded_and_leave_no_trace_here() -> None:
