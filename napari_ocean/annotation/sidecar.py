@@ -147,10 +147,9 @@ def _is_there(path: Path) -> bool:
 def set_aside(path: Path) -> Path:
     """Rename an autosave that the person does not want to resume, and return its new name."""
     aside = _free_beside(path)
-    both = ((_journal(path), _journal(aside)), (path, aside))
     done: list[tuple[Path, Path]] = []
     try:
-        for old, new in both:
+        for old, new in ((_journal(path), _journal(aside)), (path, aside)):
             if old.exists():
                 old.rename(new)
                 done.append((old, new))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import DataError
+from napari_ocean.formats import put_in_place
 
 SILHOUETTES_FILE = "silhouettes.npz"
 """Its name in a folder of shards."""
@@ -77,7 +78,7 @@ def write_silhouettes(path: Path, images: Mapping[str, Outlined]) -> None:
             boxes=np.concatenate(boxes).astype(np.float32),
             grids=np.concatenate(grids),
         )
-    part.replace(path)
+    put_in_place(part, path)
 
 
 def turned_boxes(

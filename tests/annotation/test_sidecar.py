@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -385,36 +386,44 @@ def test_a_second_window_takes_over_and_the_first_is_told(video: Path) -> None:
     assert load(first.path).place == {"frame": 8}
 
 
-def test_a_full_disk_is_told_and_made_good_later(video: Path) -> None:
+def told_and_made_good(video: Path, trouble: AbstractContextManager[None], told: str) -> None:
+    """Draw while the journal of `worked` cannot be written, and again afterwards."""
     tracks, autosave = worked(video)
     history = History(tracks, committed=autosave.append)
-    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
-    size = autosave.path.with_suffix(".journal").stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))  # ten more bytes find room
-    try:
-        with pytest.raises(FormatError, match="the disk is full"), history.step("Draw"):
-            tracks.draw(1, 6, BOX)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with trouble, pytest.raises(FormatError, match=told), history.step("Draw"):
+        tracks.draw(1, 6, BOX)
     assert tracks.get(1, 6) is not None  # the edit itself stands
     with history.step("Draw"):
         tracks.draw(1, 7, BOX)
     assert load(autosave.path).tracks.frames(1) == [3, 5, 6, 7, 9]
 
 
+def test_a_full_disk_is_told_and_made_good_later(video: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+
+    @contextmanager
+    def full_disk() -> Iterator[None]:
+        size = find(video).path.with_suffix(".journal").stat().st_size
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))  # ten more bytes find room
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    told_and_made_good(video, full_disk(), "the disk is full")
+
+
 def test_a_journal_that_another_program_has_open_is_made_good_later(
     video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracks, autosave = worked(video)
-    history = History(tracks, committed=autosave.append)
-    with monkeypatch.context() as windows:
-        windows.setattr(Path, "open", refuse(1, Path.open))
-        with pytest.raises(FormatError, match="used by another process"), history.step("Draw"):
-            tracks.draw(1, 6, BOX)
-    with history.step("Draw"):
-        tracks.draw(1, 7, BOX)
-    assert load(autosave.path).tracks.frames(1) == [3, 5, 6, 7, 9]
+    @contextmanager
+    def scanner() -> Iterator[None]:
+        with monkeypatch.context() as windows:
+            windows.setattr(Path, "open", refuse(1, Path.open))
+            yield
+
+    told_and_made_good(video, scanner(), "used by another process")
 
 
 def test_a_journal_that_cannot_be_replaced_is_made_good_later(
