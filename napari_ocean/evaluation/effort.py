@@ -174,12 +174,15 @@ def kind(bound: float) -> str:
 # ------------------------------------------------------------------------------------- report
 
 
-WAYS = (*INTERPOLATED, "forward", "two-sided", "review")
+ANY_TRACKER = ("forward", "backward")
+"""Methods that every tracker is measured by."""
+
+WAYS = (*INTERPOLATED, *TRACKED)
 """Methods that can be measured; all are unless some are asked for."""
 
 
 def plans_for(specs: Iterable[TrackerSpec], ways: Iterable[str] | None = None) -> list[Plan]:
-    """Interpolation, each tracker forward, and the first of ours in the other ways too.
+    """Interpolation, each tracker in both directions, the first of ours in the other ways too.
 
     Parameters
     ----------
@@ -194,12 +197,12 @@ def plans_for(specs: Iterable[TrackerSpec], ways: Iterable[str] | None = None) -
     """
     specs, wanted = list(specs), list(dict.fromkeys(WAYS if ways is None else ways))
     ours = next((spec for spec in specs if spec.name == "ocean"), None)
-    further = [way for way in wanted if way in TRACKED and way != "forward"]
+    further = [way for way in wanted if way in TRACKED and way not in ANY_TRACKER]
     if ours is None and further and ways is not None:
         raise ConfigError(f"Only the tracker ocean is measured by --way {further[0]}; name it too.")
     return [
         *(Plan(method=way) for way in wanted if way in INTERPOLATED),
-        *(Plan(tracker=spec) for spec in specs if "forward" in wanted),
+        *(Plan(method=w, tracker=s) for w in wanted if w in ANY_TRACKER for s in specs),
         *(Plan(method=way, tracker=ours) for way in further if ours is not None),
     ]
 

@@ -42,15 +42,24 @@ class Queue:
 
 def forward(walks: Walks, annotator: Annotator) -> None:
     """Follow from the first frame to the last, and anew from each box that had to be drawn."""
-    first, _ = annotator.ends
+    first, last = annotator.ends
     annotator.draw(first)
-    _watch(walks, annotator, first)
+    _watch(walks, annotator, first, last)
 
 
-def _watch(walks: Walks, annotator: Annotator, key: int, *, in_passing: bool = False) -> None:
-    """Follow from a drawn box to the last frame, and anew from each box that had to be drawn."""
-    _, last = annotator.ends
-    for frame in range(key + 1, last + 1):
+def backward(walks: Walks, annotator: Annotator) -> None:
+    """Follow from the last frame to the first, and anew from each box that had to be drawn."""
+    first, last = annotator.ends
+    annotator.draw(last)
+    _watch(walks, annotator, last, first)
+
+
+def _watch(
+    walks: Walks, annotator: Annotator, key: int, end: int, *, in_passing: bool = False
+) -> None:
+    """Follow from a drawn box to one end, and anew from each box that had to be drawn."""
+    step = 1 if end >= key else -1
+    for frame in range(key + step, end + step, step):
         here = walks.between(key, frame, annotator.drawn)[-1]
         if not annotator.look(frame, here.box_xyxy, in_passing=in_passing):
             annotator.draw(frame)
@@ -60,16 +69,6 @@ def _watch(walks: Walks, annotator: Annotator, key: int, *, in_passing: bool = F
 def two_sided(walks: Walks, annotator: Annotator) -> None:
     """Fuse the walks from both keyframes of an interval; split it at its worst frame."""
     _bisect(lambda a, b: _boxes(_fused(walks, a, b)[0]), annotator)
-
-
-def from_left(walks: Walks, annotator: Annotator) -> None:
-    """Split as :func:`two_sided` does, by the forward walk alone: what fusion has to beat."""
-    _bisect(lambda a, b: _boxes(walks.between(a, b, (a, b))), annotator)
-
-
-def from_right(walks: Walks, annotator: Annotator) -> None:
-    """Split as :func:`two_sided` does, by the backward walk alone."""
-    _bisect(lambda a, b: _boxes(walks.between(b, a, (a, b)))[::-1], annotator)
 
 
 def reviewed(walks: Walks, annotator: Annotator) -> Queue:
@@ -114,7 +113,7 @@ def _play(desk: _Desk, walks: Walks, annotator: Annotator) -> None:
             continue
         if desk.is_last(frame):
             annotator.draw(frame)
-            _watch(walks, annotator, frame, in_passing=True)
+            _watch(walks, annotator, frame, annotator.ends[1], in_passing=True)
             return
         desk.draw(frame, both_ways=False)
 
@@ -270,9 +269,8 @@ INTERPOLATED: dict[str, Callable[[Annotator], None]] = {
 
 TRACKED: dict[str, Callable[[Walks, Annotator], Queue | None]] = {
     "forward": forward,
+    "backward": backward,
     "two-sided": two_sided,
-    "from-left": from_left,
-    "from-right": from_right,
     "review": reviewed,
 }
 """Methods that any tracker can serve."""

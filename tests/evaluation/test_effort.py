@@ -115,8 +115,9 @@ def test_two_sides_mend_what_either_alone_loses() -> None:
             TRACKED[method](walks(truth, blind(truth, {4}), video), annotator)
         return annotator
 
-    forward, both = label("forward"), label("two-sided")
+    forward, backward, both = (label(way) for way in ("forward", "backward", "two-sided"))
     assert (forward.drawn, forward.visited) == ([0, 4], 9)
+    assert (backward.drawn, backward.visited, backward.corrections) == ([8, 4], 9, 1)
     # lost on frame 4 from either side: only that frame is wrong once both runs are fused
     assert (both.drawn, both.corrections, both.visited) == ([0, 8, 4], 1, 2 + 7 + 3 + 3)
 
@@ -282,11 +283,12 @@ def test_tables_and_points_weigh_every_frame_alike() -> None:
     assert "| b | 200 | 4 |" in text
     assert json.loads(json.dumps(asdict(efforts[0])))["drawn"] == 2
     assert [of.tracker and of.tracker.name for of in effort.plans_for([STATIC])] == [
-        None, None, "static",
+        None, None, "static", "static",
     ]  # fmt: skip
     ours = [TrackerSpec(online=way) for way in ("off", "default")]
     assert [of.label for of in effort.plans_for(ours)][2:] == [
-        "ocean-off", "ocean", "ocean-off two-sided", "ocean-off review",
+        "ocean-off", "ocean", "ocean-off backward", "ocean backward",
+        "ocean-off two-sided", "ocean-off review",
     ]  # fmt: skip
     some = effort.plans_for([STATIC, *ours], ["two-sided", "forward", "two-sided"])
     assert [of.label for of in some] == ["static", "ocean-off", "ocean", "ocean-off two-sided"]
@@ -309,7 +311,7 @@ def test_the_queue_has_a_table_of_its_own_and_survives_the_disk() -> None:
 
 def test_long_jobs_come_first_and_share_a_tracker(tmp_path) -> None:
     clips = [Clip(course(1, n), name) for n, name in ((5, "short"), (9, "long"))]
-    plans = effort.plans_for([STATIC])
+    plans = effort.plans_for([STATIC], ["linear", "linear-fewest", "forward"])
     store = Store(tmp_path, "folder")
     jobs = effort.missing(plans, clips, store)
     assert [([plan.label for plan, _ in tasks], clip.name) for tasks, clip, _ in jobs] == [
