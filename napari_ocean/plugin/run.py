@@ -11,7 +11,8 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_ocean.plugin.plan import Leg, said, shut_off
+from napari_ocean.plugin.pending import said
+from napari_ocean.plugin.plan import Leg, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.words import counted
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread

@@ -51,7 +51,7 @@ from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import FormatError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.editing import Editing
-from napari_ocean.plugin.plan import Key, Pending
+from napari_ocean.plugin.pending import Key, Pending
 from napari_ocean.plugin.prompts import Prompts
 from napari_ocean.plugin.pull import fill, pull
 from napari_ocean.plugin.reviewing import Review
@@ -146,7 +146,7 @@ class Session(Editing):
             fill(self.view, image)
         else:
             self.view.seen = left.seen
-        self._start_history(left and left.pending)
+        self._start_history(Pending.of(self.tracks) if left is None else left.pending)
         self.pull()
         self.choose_next(NEW_OBJECT)
         self.view.edited.connect(self.edited.emit)
@@ -157,15 +157,9 @@ class Session(Editing):
         self.pending = Pending()
         self.review = Review(tracks, self.n_frames)
 
-    def _start_history(self, pending: Pending | None = None) -> None:
+    def _start_history(self, pending: Pending) -> None:
         self.history = History(self.tracks, committed=self._on_committed)
-        if pending is not None:
-            self.pending = pending
-            return
-        for object_id in self.tracks.object_ids:
-            drawn = self.tracks.keyframes(object_id)
-            if drawn == self.tracks.frames(object_id):  # it was not tracked yet
-                self.pending.add(*((object_id, frame) for frame in drawn))
+        self.pending = pending
 
     def close(self) -> Left:
         """Let go of the layer and the viewer, which stay as they are; write the autosave."""
@@ -372,6 +366,7 @@ class Session(Editing):
                     self.pending.passed(key, frames, reverse=reverse, run=run)
         if agreement:
             self.review.agree({key: iou for key, iou in agreement.items() if key[0] in alive})
+        self.note()
 
     @contextmanager
     def _edit(self, label: str) -> Iterator[None]:
@@ -403,8 +398,9 @@ class Session(Editing):
         return self._saving.place
 
     def where(self) -> dict[str, Any]:
-        """Where the person is, as it is saved."""
-        return {"frame": self.frame, "label": self.next_label}
+        """Where the person is and what waits for a run, as it is saved."""
+        waiting = self.pending.record()
+        return {"frame": self.frame, "label": self.next_label, "waiting": waiting}
 
     def find_saved(self, user_folder: Path) -> Place:
         """Find the clip's autosave (:func:`~.sidecar.locate`); changes are saved from then on.
@@ -413,17 +409,17 @@ class Session(Editing):
         """
         return self._saving.find(user_folder)
 
-    def resume(self, *, same: bool = False) -> dict[str, Any]:
+    def resume(self) -> dict[str, Any]:
         """Go on with the saved annotation instead of this one; return where the person was.
 
-        Where it is the `same`, what waits for a run goes on waiting.
+        What waited for a run when it was saved waits again.
         """
         saved = self._saving.take()
         if saved is None:
             return {}
-        before, pending = set(self.tracks.object_ids), self.pending if same else None
+        before = set(self.tracks.object_ids)
         self._begin(saved.tracks)
-        self._start_history(pending)
+        self._start_history(Pending.of(self.tracks, saved.place.get("waiting")))
         self.next_label = str(saved.place.get("label", self.next_label))
         self.choose_next(NEW_OBJECT)
         self._dirty = {key for key in self.view.rows if key}
@@ -436,7 +432,7 @@ class Session(Editing):
         return self._saving.decline()
 
     def note(self) -> None:
-        """Keep where the person is; called now and then, so that a crash costs no place."""
+        """Keep where the person is and what waits, so that a crash costs neither."""
         self._safely(self._saving.note, self.where())
 
     def _safely(self, work: Callable[..., Path | None], *args: Any) -> Path | None:
