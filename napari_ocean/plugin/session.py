@@ -55,9 +55,10 @@ from napari_ocean.plugin.pending import Key, Pending
 from napari_ocean.plugin.prompts import Prompts
 from napari_ocean.plugin.pull import fill, pull
 from napari_ocean.plugin.reviewing import Review
-from napari_ocean.plugin.saving import Saving
+from napari_ocean.plugin.saving import Saving, path_of
 from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
 from napari_ocean.tracks import BoxChange, Change, ObjectPrediction, Tracks
+from napari_ocean.video import unread_series
 
 
 class Left(NamedTuple):
@@ -150,6 +151,9 @@ class Session(Editing):
         self.pull()
         self.choose_next(NEW_OBJECT)
         self.view.edited.connect(self.edited.emit)
+        path = path_of(image) if image.source.reader_plugin == "napari" else None
+        if path is not None and (left_out := unread_series(path)):
+            self.tell(left_out)
 
     def _begin(self, tracks: Tracks) -> None:
         """Work on these tracks from now on."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Shapes
+from napari.layers._source import layer_source
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import Source
+from napari_ocean.video import unread_series
 from tests.plugin.conftest import mouse
 from tests.plugin.hands import (
     N_FRAMES,
@@ -441,6 +446,18 @@ def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
     assert [(r.object_id, r.label, r.frame, r.box.source) for r in again.tracks.rows()] == want
     assert_in_step(again)
     assert pending(again) == ({2: [0]}, {2: [0]})  # the one that was not tracked
+
+
+@pytest.mark.parametrize("reader", ["napari", "another"])
+def test_series_that_napari_leaves_out_are_told(tmp_path: Path, reader: str) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for shape in ((4, 60, 80), (3, 3)):
+            writer.write(np.zeros(shape, np.uint8), photometric="minisblack")
+    with layer_source(path=str(path), reader_plugin=reader):
+        image = Image(np.zeros((4, 60, 80), np.uint8))
+    told = Session(image).take_news()
+    assert told == ([unread_series(path)] if reader == "napari" else [])
 
 
 # -- the user's own layer --
