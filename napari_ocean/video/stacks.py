@@ -322,17 +322,24 @@ class _TiffSeries:
 
 
 class _TiffChain:
-    """Series that are alike, one after the other, as an array-like of shape (t, ...)."""
+    """Series that are alike, one after the other, as an array-like of shape (t, ...).
+
+    The one read last stays open. Not all of them: each may map the file anew, and appended pages
+    are as many series as frames.
+    """
 
     def __init__(self, series: Sequence[Any]) -> None:
         self._series = series
         self._starts = [0, *accumulate(_tiff_shape(of)[0] for of in series)]
         self.shape = (self._starts[-1], *_tiff_shape(series[0])[1:])
         self.dtype = series[0].dtype
+        self._open = 0, _TiffSeries(series[0])
 
     def __getitem__(self, index: int) -> NDArray[Any]:
         at = bisect_right(self._starts, index) - 1
-        return _TiffSeries(self._series[at])[index - self._starts[at]]
+        if self._open[0] != at:
+            self._open = at, _TiffSeries(self._series[at])
+        return self._open[1][index - self._starts[at]]
 
 
 class ImageFolder(_Stack):

@@ -21,6 +21,7 @@ from napari_ocean.video import (
     VideoError,
     natural_key,
     open_video,
+    stacks,
     to_rgb_uint8,
     unread_series,
 )
@@ -137,6 +138,28 @@ def test_blocks_that_were_appended_follow_each_other(
     with open_video(tmp_path / "a.tif") as video, open_video(stack) as same:
         assert len(video) == 11
         assert_frames_are(video, [same.frame(at) for at in range(11)], [10, 3, 4, 7, 8, 0])
+
+
+def test_a_block_is_opened_once_on_the_way_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    class Counted(stacks._TiffSeries):
+        def __init__(self, series: Any) -> None:
+            opened.append(series.shape[0])
+            super().__init__(series)
+
+    monkeypatch.setattr(stacks, "_TiffSeries", Counted)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for length in (5, 4, 3):
+            writer.write(np.zeros((length, 8, 9), np.uint8), photometric="minisblack")
+    with open_video(tmp_path / "a.tif") as video:
+        video.frame(0)
+        opened.clear()
+        for index in [*range(12), *range(11, -1, -1)]:
+            video.frame(index)
+    assert opened == [4, 3, 4, 5]
 
 
 def two_positions(path: Path) -> Path:
