@@ -92,7 +92,7 @@ class Pending:
             and isinstance(after, TrackBox)
             and np.array_equal(before.box_xyxy, after.box_xyxy)
         ):
-            return False
+            return before.occluded != after.occluded
         if isinstance(before, TrackBox):
             waited = [key in self._keys[reverse] for reverse in (False, True)]
             self._waited[change.frame, before.box_xyxy.tobytes()][change.object_id] = waited

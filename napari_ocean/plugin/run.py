@@ -154,9 +154,7 @@ class Run(QObject):
         self.session.in_run = False
 
     def _on_redrawn(self, change: BoxChange) -> None:
-        now = said(change.after)
-        box = now.box_xyxy if isinstance(now, TrackBox) else now
-        self._control.correct(change.object_id, change.frame, box)
+        self._control.correct(change.object_id, change.frame, said(change.after))
 
     def _on_errored(self, error: Exception) -> None:
         self.problem = f"Tracking broke off: {error}"  # napari itself shows where

@@ -122,7 +122,7 @@ class Session(Editing):
     """The annotation changed in any way; ids of the objects concerned."""
 
     redrawn = Signal(BoxChange)
-    """A keyframe is new, was moved or is none any more, or an absent mark came or went."""
+    """What a person says of a frame has changed: its drawn box, its hidden or its absent mark."""
 
     news = Signal()
     """There are sentences for the user (:meth:`take_news`)."""

@@ -429,6 +429,20 @@ def test_an_undone_run_leaves_its_drawing_waiting(session: Session) -> None:
     assert pending(session)[0] == {2: [4]}, "a box that is gone waits for nothing"
 
 
+def test_a_run_is_told_which_drawn_boxes_are_marked_as_hidden(session: Session) -> None:
+    draw(session, 4, box(10))
+    track(session, 1, range(5, 8))
+    told, waited = [], pending(session)
+    session.redrawn.connect(told.append)
+    session.mark_occluded([1], 4, 8)
+    session.mark_fine([1], 4, 8)
+    assert [(change.frame, change.after.occluded) for change in told] == [(4, True)]
+    for _ in range(2):
+        session.undo()
+    assert [(change.frame, change.after.occluded) for change in told[1:]] == [(4, False)]
+    assert pending(session) == waited
+
+
 def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session) -> None:
     draw(session, 4, box(10))
     session.draw(1, 12, box(40))
