@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,10 @@ NEIGHBOURS = 0.5
 SAME_PLACE = 0.9
 """Overlap from which on more tells nothing, so that of a stretch the first such frame is looked
 at: a correction there mends the rest too."""
+
+JOINED_FRAMES = 15
+"""Distance of two flagged frames between which boxes that stay more than neighbours do not part:
+two that were drawn differently on one animal share now more of it, now less."""
 
 MEMORY_FRAMES = 10
 """Frames over which a score is usual, for a score to fall from."""
@@ -181,6 +186,7 @@ def risks(
     place, size = _jumps(np.array([box.box_xyxy for box in of]), linked, keyframe)
     known, near = agreement or {}, together or {}
     overlap = np.array([near.get(frame, 0.0) for frame in frames.tolist()])
+    settled = keyframe | np.array([box.fine for box in of])
     by_sign = {
         Sign.SCORE: np.where(tracked, 1 - scores, 0.0),
         Sign.FALL: np.where(tracked, _falls(scores), 0.0),
@@ -189,11 +195,10 @@ def risks(
         Sign.PLACE: place,
         Sign.SIZE: size,
         Sign.RUNS: np.array([1 - known.get(frame, 1.0) for frame in frames.tolist()]),
-        Sign.TOGETHER: np.minimum(overlap, SAME_PLACE) ** 2,
+        Sign.TOGETHER: _together(frames, np.where(settled, 0.0, overlap)),
     }
     table = np.clip(np.stack(list(by_sign.values())), 0, 1)  # (signs, N)
     signs = list(by_sign)
-    settled = keyframe | np.array([box.fine for box in of])
     risk = np.where(settled, 0.0, table.max(axis=0))
     return Risks(frames, risk, tuple(signs[k] for k in table.argmax(axis=0)))
 
@@ -309,6 +314,21 @@ def _falls(scores: FloatArray) -> FloatArray:
     before = np.concatenate([np.full(MEMORY_FRAMES, scores[0]), scores[:-1]])
     windows = np.lib.stride_tricks.sliding_window_view(before, MEMORY_FRAMES)
     return np.asarray(np.median(windows, axis=1) - scores)
+
+
+def _together(frames: IntArray, overlap: FloatArray) -> FloatArray:
+    """Risk of sharing a place, ``(N,)``; 0 is an overlap that is no risk.
+
+    Short stretches between two flagged frames are flagged too, unless the boxes part there.
+    """
+    risk = np.minimum(overlap, SAME_PLACE) ** 2
+    flagged = np.flatnonzero(risk >= FLAGGED)
+    for low, high in pairwise(flagged.tolist()):
+        if high > low + 1 and frames[high] - frames[low] <= JOINED_FRAMES:
+            between = slice(low + 1, high)
+            if overlap[between].all():
+                risk[between] = FLAGGED
+    return np.asarray(risk)
 
 
 def _jumps(

@@ -48,7 +48,7 @@ class Saved(NamedTuple):
     ----------
     tracks : Tracks
     place : dict
-        Where the person was, as given to :meth:`Autosave.note`.
+        Where the person was and what waited for a run, as given to :meth:`Autosave.note`.
     clip : Clip or None
         The video it was made for; None for an annotation file that says nothing of it.
     files : object

@@ -1,6 +1,10 @@
-"""YOLO: a zip file with ``labels/000012.txt`` for each frame with a box, and ``classes.txt``.
+"""YOLO: a zip file with ``labels/000012.txt`` for each frame with a box, and what names the labels.
 
-The labels of an image that is a file are called as it is.
+The labels of an image that is a file are called as it is. ``classes.txt`` lists the classes for
+other programs, ``data.yaml`` for Ultralytics, which trains from it where the images lie in a folder
+``images`` beside ``labels``. It has no ``path``, as the file's own folder is taken then; a relative
+one would count from elsewhere. ``train`` and ``val`` are both asked for, and name the same images:
+neighbouring frames of one clip are too much alike to be tested on.
 A line is ``class x y width height``: the label's 0-based line in ``classes.txt``, then the centre
 and size of the box as shares of the frame's width and height
 (https://docs.ultralytics.com/datasets/detect). Trainers refuse shares beyond 0 and 1, so a box ends
@@ -39,9 +43,18 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
         line = " ".join([str(classes[_line(row.label)]), *(f"{share:.8f}" for share in shares)])
         name = f"labels/{names[row.frame]}.txt"
         files[name] = f"{files.get(name, '')}{line}\n"
-    return zipped(files | {"classes.txt": "".join(f"{label}\n" for label in classes)})
+    files["classes.txt"] = "".join(f"{label}\n" for label in classes)
+    named = "".join(f"  {k}: {_quoted(label)}\n" for label, k in classes.items()) or "  {}\n"
+    files["data.yaml"] = f"train: images\nval: images\nnames:\n{named}"
+    return zipped(files)
 
 
 def _line(label: str) -> str:
     """Label on one line, which is never empty."""
     return " ".join(label.split()) or "object"
+
+
+def _quoted(label: str) -> str:
+    """Label as a text in YAML, whatever characters it holds."""
+    safe = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in label)
+    return f'"{"".join(safe)}"'

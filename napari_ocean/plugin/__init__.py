@@ -2,7 +2,8 @@
 
 Without Qt: ``layers.py`` reads and makes layers; ``session.py`` keeps an annotation and its layer
 in step, with ``view.py`` as the layer's side and ``prompts.py`` for layers of the user's own;
-``sessions.py`` says which session an image has, ``plan.py`` what a press on Track means.
+``sessions.py`` says which session an image has, ``pending.py`` which boxes wait for a run, and
+``plan.py`` what a press on Track means.
 With Qt: ``widget.py`` puts everything together: the sessions of a viewer (``held.py``), the runs
 (``runner.py``; ``run.py`` is one of them, ``worker.py`` its thread), what the commands do
 (``commands.py``), how they are reached from the keyboard (``keys.py``), and the offer to resume

@@ -11,7 +11,7 @@ from napari_ocean.annotation import edits, interpolate
 from napari_ocean.annotation.history import History, Step
 from napari_ocean.annotation.interpolate import Curve
 from napari_ocean.errors import TracksError
-from napari_ocean.plugin.plan import Pending
+from napari_ocean.plugin.pending import Pending
 from napari_ocean.plugin.prompts import Prompts
 from napari_ocean.plugin.view import BoxesView
 from napari_ocean.tracks import Tracks
@@ -47,6 +47,10 @@ class Editing(ABC):
         """Write what changed in the model to the layer."""
 
     @abstractmethod
+    def note(self) -> None:
+        """Keep what waits for a run, after an edit that has told of it late."""
+
+    @abstractmethod
     def name(self, object_id: int) -> str:
         """Label and id of an object, as the screen shows them."""
 
@@ -56,6 +60,7 @@ class Editing(ABC):
         if step is not None:
             self.pending.run_undone(step.key, self.tracks)
             self.prompts.travel(step.key, back=True)
+            self.note()
         return step
 
     def redo(self) -> Step | None:
@@ -64,6 +69,7 @@ class Editing(ABC):
         if step is not None:
             self.pending.run_redone(step.key)
             self.prompts.travel(step.key, back=False)
+            self.note()
         return step
 
     def _travel(self, move: Callable[[], Step | None]) -> Step | None:
@@ -113,6 +119,7 @@ class Editing(ABC):
             for frame in frames:
                 if not frames.isdisjoint((frame - 1, frame + 1)):
                     self.pending.remove((object_id, frame))
+        self.note()
         return ids
 
     def join(self, keep: int, other: int) -> None:
@@ -211,6 +218,7 @@ class Editing(ABC):
             made = {k: interpolate.fill(self.tracks, k, start, stop, curve) for k in ids}
         for object_id in filter(made.get, made):
             self.pending.filled(self.tracks, object_id, range(start, stop))
+        self.note()
         return sum(made.values())
 
     @contextmanager

@@ -19,7 +19,7 @@ from napari.layers import Image
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
-from napari_ocean.plugin.plan import Key
+from napari_ocean.plugin.pending import Key
 from napari_ocean.plugin.view import NEW_OBJECT, BoxesView, present
 from napari_ocean.plugin.words import counted
 from napari_ocean.tracks import Source, State, TrackBox

@@ -94,7 +94,7 @@ class Recovery:
             return
         session.changed.connect(partial(self._withdraw, session.image))
         if place.saved is not None and _holds(place.saved.tracks, session.tracks):
-            session.resume(same=True)
+            session.resume()
         else:
             self._ask(session.image, place)
 

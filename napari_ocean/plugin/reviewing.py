@@ -15,7 +15,7 @@ from napari_ocean.annotation import review
 from napari_ocean.annotation.review import Flag, Risks
 from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
-from napari_ocean.plugin.plan import Key
+from napari_ocean.plugin.pending import Key
 from napari_ocean.tracks import BoxChange, Change, Source, Tracks
 
 Kept = TypeVar("Kept")

@@ -11,7 +11,8 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_ocean.plugin.plan import Leg, said, shut_off
+from napari_ocean.plugin.pending import said
+from napari_ocean.plugin.plan import Leg, shut_off
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.words import counted
 from napari_ocean.plugin.worker import Batch, Control, track_in_thread
@@ -153,9 +154,7 @@ class Run(QObject):
         self.session.in_run = False
 
     def _on_redrawn(self, change: BoxChange) -> None:
-        now = said(change.after)
-        box = now.box_xyxy if isinstance(now, TrackBox) else now
-        self._control.correct(change.object_id, change.frame, box)
+        self._control.correct(change.object_id, change.frame, said(change.after))
 
     def _on_errored(self, error: Exception) -> None:
         self.problem = f"Tracking broke off: {error}"  # napari itself shows where

@@ -51,13 +51,14 @@ from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import FormatError
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.editing import Editing
-from napari_ocean.plugin.plan import Key, Pending
+from napari_ocean.plugin.pending import Key, Pending
 from napari_ocean.plugin.prompts import Prompts
 from napari_ocean.plugin.pull import fill, pull
 from napari_ocean.plugin.reviewing import Review
-from napari_ocean.plugin.saving import Saving
+from napari_ocean.plugin.saving import Saving, path_of
 from napari_ocean.plugin.view import NEW_OBJECT, BoxesView
 from napari_ocean.tracks import BoxChange, Change, ObjectPrediction, Tracks
+from napari_ocean.video import unread_series
 
 
 class Left(NamedTuple):
@@ -121,7 +122,7 @@ class Session(Editing):
     """The annotation changed in any way; ids of the objects concerned."""
 
     redrawn = Signal(BoxChange)
-    """A keyframe is new, was moved or is none any more, or an absent mark came or went."""
+    """What a person says of a frame has changed: its drawn box, its hidden or its absent mark."""
 
     news = Signal()
     """There are sentences for the user (:meth:`take_news`)."""
@@ -146,10 +147,13 @@ class Session(Editing):
             fill(self.view, image)
         else:
             self.view.seen = left.seen
-        self._start_history(left and left.pending)
+        self._start_history(Pending.of(self.tracks) if left is None else left.pending)
         self.pull()
         self.choose_next(NEW_OBJECT)
         self.view.edited.connect(self.edited.emit)
+        path = path_of(image) if image.source.reader_plugin == "napari" else None
+        if path is not None and (left_out := unread_series(path)):
+            self.tell(left_out)
 
     def _begin(self, tracks: Tracks) -> None:
         """Work on these tracks from now on."""
@@ -157,15 +161,9 @@ class Session(Editing):
         self.pending = Pending()
         self.review = Review(tracks, self.n_frames)
 
-    def _start_history(self, pending: Pending | None = None) -> None:
+    def _start_history(self, pending: Pending) -> None:
         self.history = History(self.tracks, committed=self._on_committed)
-        if pending is not None:
-            self.pending = pending
-            return
-        for object_id in self.tracks.object_ids:
-            drawn = self.tracks.keyframes(object_id)
-            if drawn == self.tracks.frames(object_id):  # it was not tracked yet
-                self.pending.add(*((object_id, frame) for frame in drawn))
+        self.pending = pending
 
     def close(self) -> Left:
         """Let go of the layer and the viewer, which stay as they are; write the autosave."""
@@ -372,6 +370,7 @@ class Session(Editing):
                     self.pending.passed(key, frames, reverse=reverse, run=run)
         if agreement:
             self.review.agree({key: iou for key, iou in agreement.items() if key[0] in alive})
+        self.note()
 
     @contextmanager
     def _edit(self, label: str) -> Iterator[None]:
@@ -403,8 +402,9 @@ class Session(Editing):
         return self._saving.place
 
     def where(self) -> dict[str, Any]:
-        """Where the person is, as it is saved."""
-        return {"frame": self.frame, "label": self.next_label}
+        """Where the person is and what waits for a run, as it is saved."""
+        waiting = self.pending.record()
+        return {"frame": self.frame, "label": self.next_label, "waiting": waiting}
 
     def find_saved(self, user_folder: Path) -> Place:
         """Find the clip's autosave (:func:`~.sidecar.locate`); changes are saved from then on.
@@ -413,17 +413,17 @@ class Session(Editing):
         """
         return self._saving.find(user_folder)
 
-    def resume(self, *, same: bool = False) -> dict[str, Any]:
+    def resume(self) -> dict[str, Any]:
         """Go on with the saved annotation instead of this one; return where the person was.
 
-        Where it is the `same`, what waits for a run goes on waiting.
+        What waited for a run when it was saved waits again.
         """
         saved = self._saving.take()
         if saved is None:
             return {}
-        before, pending = set(self.tracks.object_ids), self.pending if same else None
+        before = set(self.tracks.object_ids)
         self._begin(saved.tracks)
-        self._start_history(pending)
+        self._start_history(Pending.of(self.tracks, saved.place.get("waiting")))
         self.next_label = str(saved.place.get("label", self.next_label))
         self.choose_next(NEW_OBJECT)
         self._dirty = {key for key in self.view.rows if key}
@@ -436,7 +436,7 @@ class Session(Editing):
         return self._saving.decline()
 
     def note(self) -> None:
-        """Keep where the person is; called now and then, so that a crash costs no place."""
+        """Keep where the person is and what waits, so that a crash costs neither."""
         self._safely(self._saving.note, self.where())
 
     def _safely(self, work: Callable[..., Path | None], *args: Any) -> Path | None:

@@ -20,7 +20,7 @@ from psygnal import Signal
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers, rectangles
-from napari_ocean.plugin.plan import Key
+from napari_ocean.plugin.pending import Key
 from napari_ocean.plugin.whole import Rest, give_out_whole
 from napari_ocean.tracks import Row, TrackBox, Tracks
 

@@ -12,7 +12,8 @@ from napari.qt.threading import thread_worker
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import OceanError
-from napari_ocean.plugin.plan import Key, Leg
+from napari_ocean.plugin.pending import Key
+from napari_ocean.plugin.plan import Leg
 from napari_ocean.tracks import ObjectPrediction, State, Tracks
 from napari_ocean.video import FrameSource
 

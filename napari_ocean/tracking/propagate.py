@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +25,18 @@ from napari_ocean.tracking.session import Session, step_together
 from napari_ocean.tracking.tracker import EXAMPLES, Tracker, load_tracker
 from napari_ocean.tracks import (
     ABSENT,
-    Absent,
+    Cell,
     ObjectPrediction,
     Prediction,
     State,
+    TrackBox,
     Tracks,
 )
 from napari_ocean.video import FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
 
-Correction = tuple[int, int, FloatArray | Literal[Absent.ABSENT] | None]
+Correction = tuple[int, int, Cell]
 """Object, frame and what a person says of it now: a box, that it is absent, or nothing."""
 
 Corrections = Callable[[], Iterable[Correction]]
@@ -80,7 +81,7 @@ def propagate(
         Whose drawn boxes show the tracker what the objects look like; default: `tracks`. Those of
         other frames than the first teach the online update only.
     corrections : callable, optional
-        Asked before each frame for what was drawn, marked as absent or taken back meanwhile. An
+        Asked before each frame for what was drawn, marked or taken back meanwhile. An
         object begins anew at boxes that lie ahead, and at that of the last frame walked, which is
         yielded once more, and ends at absent marks there; what concerns other frames is left for
         another run, and so is that of objects that are not tracked.
@@ -165,26 +166,34 @@ class _Walk:
         """Take boxes ahead for seeds; begin anew at those of the last frame, and return these."""
         anew: dict[int, Prediction] = {}
         last = self.last
-        for object_id, frame, box_xyxy in self.corrections():
+        for object_id, frame, cell in self.corrections():
             here = last is not None and frame == last[0]
             if object_id not in self.seeds or not (here or frame in ahead):
                 continue
-            if not isinstance(box_xyxy, np.ndarray):
-                self._take_back(object_id, frame, absent=box_xyxy is ABSENT, here=here)
+            if not isinstance(cell, TrackBox):
+                self._take_back(object_id, frame, absent=cell is ABSENT, here=here)
                 if here:
                     anew.pop(object_id, None)
                 continue
             with suppress(BoxError):  # the next run that begins there says what is wrong
-                boxes.check(box_xyxy, (self.source.height, self.source.width))
-                self.absent[object_id] -= {frame}
-                self.seeds[object_id][frame] = box_xyxy
-                if frame not in self.hidden[object_id]:
-                    self.drawn[object_id][frame] = box_xyxy
+                boxes.check(cell.box_xyxy, (self.source.height, self.source.width))
+                self._take(object_id, frame, cell)
                 if here and last is not None:
                     self._end(object_id)
                     self.drawn_last[object_id] = last
-                    anew[object_id] = _as_drawn(box_xyxy)
+                    anew[object_id] = _as_drawn(cell.box_xyxy)
         return anew
+
+    def _take(self, object_id: int, frame: int, box: TrackBox) -> None:
+        """Have a drawn box on a frame; it shows what the object looks like unless it is hidden."""
+        self.absent[object_id] -= {frame}
+        self.seeds[object_id][frame] = box.box_xyxy
+        if box.occluded:
+            self.hidden[object_id] |= {frame}
+            self.drawn[object_id].pop(frame, None)
+        else:
+            self.hidden[object_id] -= {frame}
+            self.drawn[object_id][frame] = box.box_xyxy
 
     def _take_back(self, object_id: int, frame: int, *, absent: bool, here: bool) -> None:
         """Have no drawn box or absent mark on a frame any longer, but the mark if `absent`.

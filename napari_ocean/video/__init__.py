@@ -34,6 +34,7 @@ from napari_ocean.video.stacks import (
     ZarrStack,
     image_names,
     natural_key,
+    unread_series,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "natural_key",
     "open_video",
     "to_rgb_uint8",
+    "unread_series",
 ]
 
 SUPPORTED = (

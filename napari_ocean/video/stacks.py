@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import lzma
 import re
 import threading
@@ -25,6 +26,8 @@ from napari_ocean.video.frames import (
     sample_range,
     to_rgb_uint8,
 )
+
+_log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Endings of the files that a folder of images may hold."""
@@ -196,7 +199,8 @@ class TiffStack(ArrayStack):
     """The first series of a TIFF file, read page by page; a single page is one frame.
 
     Writers that append page by page, or block by block as tifffile does, leave a series for each.
-    Where all are alike their frames follow each other; of others the first is the stack.
+    Where all are alike their frames follow each other; of others the first is the stack, and the
+    log warns of the rest.
     """
 
     def __init__(self, path: Path, value_range: ValueRange | None) -> None:
@@ -208,7 +212,8 @@ class TiffStack(ArrayStack):
             raise VideoError(f"{path.name} is not a TIFF file: {error}.") from error
         try:
             series = self._tiff.series
-            frames: Any = _TiffChain(series) if _appended(series) else _TiffSeries(series[0])
+            appended = _appended(series)
+            frames: Any = _TiffChain(series) if appended else _TiffSeries(series[0])
             super().__init__(frames, path.name, value_range)
         except (ValueError, LookupError) as error:
             self._tiff.close()
@@ -216,6 +221,8 @@ class TiffStack(ArrayStack):
         except VideoError:
             self._tiff.close()
             raise
+        if len(series) > 1 and not appended:
+            _log.warning("%s", _only_first(path.name, len(series)))
 
     def _read(self, index: int) -> NDArray[Any]:
         try:
@@ -229,6 +236,30 @@ class TiffStack(ArrayStack):
     def _release(self) -> None:
         super()._release()
         self._tiff.close()
+
+
+def unread_series(path: Path) -> str:
+    """Sentence for the user where a TIFF file holds more series than the first, else empty.
+
+    For readers of others, such as napari's, which never join series.
+    """
+    import tifffile
+
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return ""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            count = len(tiff.series)
+    except (tifffile.TiffFileError, *_CANNOT_BE_READ):  # who has read it knows it better
+        return ""
+    return _only_first(path.name, count) if count > 1 else ""
+
+
+def _only_first(name: str, count: int) -> str:
+    return (
+        f"{name} holds {count} series of images; only the first was read, without the other "
+        f"{count - 1}: save what you want to track in as a file of its own."
+    )
 
 
 def _appended(series: Sequence[Any]) -> bool:
@@ -291,17 +322,24 @@ class _TiffSeries:
 
 
 class _TiffChain:
-    """Series that are alike, one after the other, as an array-like of shape (t, ...)."""
+    """Series that are alike, one after the other, as an array-like of shape (t, ...).
+
+    The one read last stays open. Not all of them: each may map the file anew, and appended pages
+    are as many series as frames.
+    """
 
     def __init__(self, series: Sequence[Any]) -> None:
         self._series = series
         self._starts = [0, *accumulate(_tiff_shape(of)[0] for of in series)]
         self.shape = (self._starts[-1], *_tiff_shape(series[0])[1:])
         self.dtype = series[0].dtype
+        self._open = 0, _TiffSeries(series[0])
 
     def __getitem__(self, index: int) -> NDArray[Any]:
         at = bisect_right(self._starts, index) - 1
-        return _TiffSeries(self._series[at])[index - self._starts[at]]
+        if self._open[0] != at:
+            self._open = at, _TiffSeries(self._series[at])
+        return self._open[1][index - self._starts[at]]
 
 
 class ImageFolder(_Stack):

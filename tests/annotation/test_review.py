@@ -119,6 +119,55 @@ def test_a_box_that_a_person_answers_for_is_not_the_one_blamed() -> None:
     assert both(tracks) == [[], []]
 
 
+SHARES = {"same": 0.0, "less": 10.0, "apart": 20.0}
+"""How far apart boxes of 40 px are: IoU 1, then 0.6, which is not flagged, then 0.33."""
+
+
+@pytest.mark.parametrize(
+    ("shared", "spans"),
+    [
+        ({12: "less", 15: "less", 16: "less"}, [(10, 20)]),
+        ({9: "less", 12: "less", 20: "less"}, [(10, 20)]),
+        ({12: "apart"}, [(10, 12), (13, 20)]),
+        ({12: "less", 13: "apart", 14: "less"}, [(10, 12), (15, 20)]),
+    ],
+    ids=["now more, now less", "not before and after", "parted", "parted on the way"],
+)
+def test_boxes_that_share_now_more_now_less_of_a_place_are_one_flag(
+    shared: dict[int, str], spans: list[tuple[int, int]]
+) -> None:
+    tracks = clip()
+    other = tracks.add_object()
+    for frame in range(30):
+        usual = "same" if 10 <= frame < 20 else "apart"
+        x = SHARES[shared.get(frame, usual)]
+        box = TrackBox(np.array([x, 0, x + 40, 40]), 0.95, source=Source.INTERPOLATED)
+        tracks.put(other, frame, box)
+    found = both(tracks)[0]
+    assert [(flag.start, flag.stop) for flag in found] == spans
+    assert {flag.sign for flag in found} == {Sign.TOGETHER}
+
+
+@pytest.mark.parametrize("gap", [review.JOINED_FRAMES - 1, review.JOINED_FRAMES])
+def test_a_long_time_side_by_side_is_no_place_shared(gap: int) -> None:
+    tracks, overlap = clip(), dict.fromkeys(range(1, 30), 0.6)
+    overlap |= {5: 0.9, 5 + 1 + gap: 0.9}
+    found = flagged(tracks, together=overlap)
+    assert len(found) == (1 if gap < review.JOINED_FRAMES else 2)
+
+
+def test_a_box_that_a_person_answers_for_parts_two_flags() -> None:
+    for settle in (
+        lambda of: of.draw(1, 7, (0, 0, 40, 40)),
+        lambda of: edits.mark_fine(of, 1, 7, 8),
+    ):
+        tracks, overlap = clip(), dict.fromkeys(range(5, 10), 0.9) | {6: 0.6, 8: 0.6}
+        assert len(flagged(tracks, together=overlap)) == 1
+        settle(tracks)
+        found = flagged(tracks, together=overlap)
+        assert [(flag.start, flag.stop) for flag in found] == [(5, 6), (9, 10)]
+
+
 def test_boxes_marked_as_hidden_share_a_place_with_nobody() -> None:
     tracks = meeting()
     edits.mark_occluded(tracks, 2, 25, 28)

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_ocean import formats
@@ -345,7 +346,8 @@ def test_images_that_are_files_keep_their_names() -> None:
     images = stdlib_json.loads(coco.dumps(tracks, FOLDER))["images"]
     assert [of["file_name"] for of in images] == list(FOLDER.images)
     labels = unpacked(yolo.dumps(tracks, FOLDER))
-    assert list(labels) == [*(f"labels/shot {k}.txt" for k in (0, 1, 3)), "classes.txt"]
+    texts = [f"labels/shot {k}.txt" for k in (0, 1, 3)]
+    assert list(labels) == [*texts, "classes.txt", "data.yaml"]
     documents = unpacked(voc.dumps(tracks, FOLDER))
     listed = documents.pop("ImageSets/Main/default.txt")
     assert listed == "shot 0\nshot 1\nshot 3\n"
@@ -375,6 +377,7 @@ def test_yolo_known_values() -> None:
         "labels/000001.txt": "0 0.16250000 0.40000000 0.20000000 0.40000000\n",
         "labels/000003.txt": "0 0.07500000 0.90000000 0.15000000 0.20000000\n",  # cut at two edges
         "classes.txt": "dog\ncat\n",
+        "data.yaml": 'train: images\nval: images\nnames:\n  0: "dog"\n  1: "cat"\n',
     }
 
 
@@ -385,10 +388,25 @@ def test_yolo_classes_are_lines() -> None:
     assert unpacked(yolo.dumps(tracks, CLIP))["classes.txt"] == "big dog\nobject\n"
 
 
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3))
+@example(['say "no": \\n # [it]', "null", "\x7f\ufffe\N{BEETLE}"])
+@example([])
+def test_yolo_tells_ultralytics_every_class_and_where_the_images_are(labels: list[str]) -> None:
+    tracks = Tracks()
+    for label in labels:
+        tracks.draw(tracks.add_object(label), 0, (10, 20, 50, 60))
+    files = unpacked(yolo.dumps(tracks, CLIP))
+    classes = dict(enumerate(files["classes.txt"].split("\n")[:-1]))
+    assert len(classes) == len({" ".join(label.split()) or "object" for label in labels})
+    data = yaml.safe_load(files["data.yaml"])
+    assert data == {"train": "images", "val": "images", "names": classes}
+
+
 @given(annotations())
 def test_yolo_shares_lie_in_the_frame(tracks: Tracks) -> None:
     files = unpacked(yolo.dumps(tracks, CLIP))
     classes = files.pop("classes.txt").count("\n")
+    del files["data.yaml"]
     for text in files.values():
         for line in text.splitlines():
             number, *shares = line.split()

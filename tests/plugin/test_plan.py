@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_ocean.errors import TracksError
-from napari_ocean.plugin.plan import Direction, Leg, Pending, Reach, Who, between, plan, shut_off
+from napari_ocean.plugin.pending import Pending
+from napari_ocean.plugin.plan import Direction, Leg, Reach, Who, between, plan, shut_off
 from napari_ocean.tracks import ABSENT, Source, TrackBox, Tracks
 
 BOX = (10.0, 10.0, 30.0, 30.0)

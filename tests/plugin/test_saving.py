@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from napari_ocean.plugin import saving
 from napari_ocean.plugin.dashboard import whereabouts
 from napari_ocean.plugin.saving import clip_of, path_of
 from napari_ocean.plugin.session import Session
-from tests.plugin.hands import assert_in_step, box, change, draw, track
+from tests.plugin.hands import assert_in_step, box, change, draw, found, track
 
 PIXELS = np.arange(30 * 60 * 80, dtype=np.uint8).reshape(30, 60, 80)
 
@@ -66,7 +67,8 @@ def test_all_is_there_again_after_closing(tmp_path: Path) -> None:
     first.close()
     again = opened(tmp_path)
     assert rows(again) == []
-    assert again.resume() == {"frame": 21, "label": "dog"}
+    place = again.resume()
+    assert (place["frame"], place["label"]) == (21, "dog")
     assert rows(again) == rows(first)
     assert again.tracks.absent_spans(1) == [range(9, 11)]
     assert again.tracks.info(2) == first.tracks.info(2)
@@ -95,6 +97,66 @@ def test_the_first_edit_after_resuming_leaves_the_large_file_alone(tmp_path: Pat
     killed = opened(tmp_path)
     killed.resume()
     assert rows(killed) == rows(again)
+
+
+def waits(session: Session) -> list[dict[int, list[int]]]:
+    return [session.pending.frames(reverse=reverse) for reverse in (False, True)]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_correction_waits_after_a_restart_too(tmp_path: Path, killed: bool) -> None:
+    first = opened(tmp_path)
+    draw(first, 0, box(10), box(40))
+    for reverse in (False, True):
+        first.record([found(1, 0, box(10)), found(1, 9, box(15))], reverse=reverse)
+    first.draw(1, 5, box(12))
+    if not killed:
+        first.close()
+    again = opened(tmp_path)
+    again.resume()
+    assert waits(again) == [{1: [5], 2: [0]}, {1: [5], 2: [0]}]
+    assert "Press T to track what you drew" in whereabouts(again.image, again)
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda session: session.undo(),
+        lambda session: session.undo() and session.redo(),
+        lambda session: session.record([found(1, 0, box(10))], reverse=True),
+        lambda session: session.draw(1, 9, box(15)) or session.interpolate([1], 0, 10),
+        lambda session: session.take_in(session.tracks.copy(), "Open"),
+    ],
+    ids=["undo", "redo", "a run that only meets it", "interpolation", "a file"],
+)
+def test_a_kill_does_not_forget_what_waits_no_longer(tmp_path: Path, late) -> None:
+    """Edits that tell what waits only after their boxes have been saved."""
+    first = opened(tmp_path)
+    draw(first, 0, box(10))
+    draw(first, 1, box(40))
+    first.record([found(1, 0, box(10)), found(1, 1, box(10))], run="one")
+    late(first)
+    again = opened(tmp_path)
+    again.resume()
+    assert waits(again) == waits(first)
+
+
+@pytest.mark.parametrize("waiting", [None, 7, {"forward": 7}, {"forward": [[[]]], "backward": []}])
+def test_an_autosave_that_does_not_say_what_waits_is_resumed(tmp_path: Path, waiting) -> None:
+    """Older ones do not; then what was never tracked waits."""
+    first = opened(tmp_path)
+    work(first)
+    first.close()
+    (path,) = tmp_path.iterdir()
+    content = json.loads(path.read_text())
+    assert content["autosave"]["place"].pop("waiting")["forward"]
+    if waiting is not None:
+        content["autosave"]["place"]["waiting"] = waiting
+    path.write_text(json.dumps(content))
+    again = opened(tmp_path)
+    again.resume()
+    assert rows(again) == rows(first)
+    assert waits(again) == [{2: [2]}, {2: [2]}]
 
 
 KILLED = """

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Shapes
+from napari.layers._source import layer_source
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from napari_ocean.plugin import layers
 from napari_ocean.plugin.session import Session
 from napari_ocean.tracks import Source
+from napari_ocean.video import unread_series
 from tests.plugin.conftest import mouse
 from tests.plugin.hands import (
     N_FRAMES,
@@ -424,6 +429,20 @@ def test_an_undone_run_leaves_its_drawing_waiting(session: Session) -> None:
     assert pending(session)[0] == {2: [4]}, "a box that is gone waits for nothing"
 
 
+def test_a_run_is_told_which_drawn_boxes_are_marked_as_hidden(session: Session) -> None:
+    draw(session, 4, box(10))
+    track(session, 1, range(5, 8))
+    told, waited = [], pending(session)
+    session.redrawn.connect(told.append)
+    session.mark_occluded([1], 4, 8)
+    session.mark_fine([1], 4, 8)
+    assert [(change.frame, change.after.occluded) for change in told] == [(4, True)]
+    for _ in range(2):
+        session.undo()
+    assert [(change.frame, change.after.occluded) for change in told[1:]] == [(4, False)]
+    assert pending(session) == waited
+
+
 def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session) -> None:
     draw(session, 4, box(10))
     session.draw(1, 12, box(40))
@@ -441,6 +460,18 @@ def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
     assert [(r.object_id, r.label, r.frame, r.box.source) for r in again.tracks.rows()] == want
     assert_in_step(again)
     assert pending(again) == ({2: [0]}, {2: [0]})  # the one that was not tracked
+
+
+@pytest.mark.parametrize("reader", ["napari", "another"])
+def test_series_that_napari_leaves_out_are_told(tmp_path: Path, reader: str) -> None:
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for shape in ((4, 60, 80), (3, 3)):
+            writer.write(np.zeros(shape, np.uint8), photometric="minisblack")
+    with layer_source(path=str(path), reader_plugin=reader):
+        image = Image(np.zeros((4, 60, 80), np.uint8))
+    told = Session(image).take_news()
+    assert told == ([unread_series(path)] if reader == "napari" else [])
 
 
 # -- the user's own layer --

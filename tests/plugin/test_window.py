@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from napari_ocean.plugin import layers, sessions
-from napari_ocean.plugin.plan import Pending
+from napari_ocean.plugin.pending import Pending
 from napari_ocean.plugin.session import Left, Session
 from napari_ocean.plugin.view import CROWD, WHOLE
 from napari_ocean.tracks import Source, TrackBox, Tracks

@@ -128,10 +128,14 @@ def test_tracks_are_read_only_until_merged(tracker: Tracker) -> None:
     assert merged.drawn_frames(1) == [3]
 
 
-def told(when: dict[int, list[tuple[int, int, np.ndarray]]]) -> Corrections:
-    """Tell of corrections before the frame of that number."""
+def told(when: dict[int, list[tuple[int, int, object]]]) -> Corrections:
+    """Tell of corrections before the frame of that number; a plain box is one that is in sight."""
     asked = iter(range(len(FRAMES)))
-    return lambda: when.get(next(asked), [])
+
+    def say(cell: object) -> object:
+        return TrackBox(cell) if isinstance(cell, np.ndarray) else cell
+
+    return lambda: [(k, frame, say(cell)) for k, frame, cell in when.get(next(asked), [])]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -326,6 +330,29 @@ def test_a_box_marked_as_occluded_shows_no_looks(tracker: Tracker, monkeypatch, 
         (x[2], [x[0], x[6]], True),
         (x[6], taught[6], False),
     ]
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_box_that_is_marked_as_occluded_meanwhile_shows_no_looks(
+    tracker: Tracker, monkeypatch, hidden: bool
+) -> None:
+    """Ahead of the walk and on its last frame; where the mark is taken back it shows them again."""
+    tracks = drawn((1, 0), (1, 4), (1, 6))
+    marked = {k: replace(tracks.get(1, k), occluded=hidden) for k in (4, 6)}
+    for frame, box in marked.items():
+        tracks.put(1, frame, replace(box, occluded=not hidden))
+    begun = []
+
+    def start(frame_rgb, box_xyxy, *, examples=(), guessed=False, hidden=False):
+        begun.append((int(box_xyxy[0]), hidden))
+        assert not guessed or hidden
+        return Tracker.start(tracker, frame_rgb, box_xyxy)
+
+    monkeypatch.setattr(tracker, "start", start)
+    corrections = told({5: [(1, 4, marked[4]), (1, 6, marked[6])]})
+    list(propagate(FRAMES, tracks, tracker=tracker, stop=8, corrections=corrections))
+    x = [int(CLIP.truth_xyxy[frame][0]) for frame in (0, 4, 6)]
+    assert begun == [(x[0], False), (x[1], hidden), (x[2], hidden)]
 
 
 def test_where_every_frame_is_drawn_nothing_is_tracked(tracker: Tracker, monkeypatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from napari_ocean.video import (
     VideoError,
     natural_key,
     open_video,
+    stacks,
     to_rgb_uint8,
+    unread_series,
 )
 from tests.video.films import (
     assert_frames_are,
@@ -136,13 +140,80 @@ def test_blocks_that_were_appended_follow_each_other(
         assert_frames_are(video, [same.frame(at) for at in range(11)], [10, 3, 4, 7, 8, 0])
 
 
-def test_of_several_positions_the_first_is_the_stack(tmp_path: Path) -> None:
-    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+def test_a_block_is_opened_once_on_the_way_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    class Counted(stacks._TiffSeries):
+        def __init__(self, series: Any) -> None:
+            opened.append(series.shape[0])
+            super().__init__(series)
+
+    monkeypatch.setattr(stacks, "_TiffSeries", Counted)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for length in (5, 4, 3):
+            writer.write(np.zeros((length, 8, 9), np.uint8), photometric="minisblack")
+    with open_video(tmp_path / "a.tif") as video:
+        video.frame(0)
+        opened.clear()
+        for index in [*range(12), *range(11, -1, -1)]:
+            video.frame(index)
+    assert opened == [4, 3, 4, 5]
+
+
+def two_positions(path: Path) -> Path:
+    with tifffile.TiffWriter(path, ome=True) as writer:
         for value in (7, 8):
             writer.write(np.full((4, 8, 9), value, np.uint8), photometric="minisblack")
-    with open_video(tmp_path / "a.ome.tif") as video:
-        assert len(video) == 4
+    return path
+
+
+def three_that_differ(path: Path) -> Path:
+    with tifffile.TiffWriter(path) as writer:
+        for shape in ((4, 8, 9), (3, 3), (5, 4, 4)):
+            writer.write(np.full(shape, 7, np.uint8), photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "count"), [(two_positions, "a.ome.tif", 2), (three_that_differ, "a.tif", 3)]
+)
+def test_of_other_series_the_first_is_the_stack_and_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, write: Any, name: str, count: int
+) -> None:
+    path = write(tmp_path / name)
+    with open_video(path) as video:
+        assert FrameArray(video).shape == (4, 8, 9, 3)
         assert (video.frame(3) == 7).all()
+    (record,) = caplog.records
+    told = record.getMessage()
+    assert told.startswith(f"{name} holds {count} series of images; only the first was read, ")
+    assert f" without the other {count - 1}: save " in told
+    assert unread_series(path) == told
+
+
+def test_the_command_line_prints_which_series_was_read(tmp_path: Path) -> None:
+    path = three_that_differ(tmp_path / "a.tif")
+    code = f"import napari_ocean as no; no.open_video({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == f"{unread_series(path)}\n"
+
+
+def test_nothing_is_told_where_all_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "blocks.tif") as writer:
+        for length in (4, 2):
+            writer.write(np.zeros((length, 8, 9), np.uint8), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "one.tif", np.zeros((4, 8, 9), np.uint8), photometric="minisblack")
+    for name in ("blocks.tif", "one.tif"):
+        open_video(tmp_path / name).close()
+    assert caplog.records == []
+    (tmp_path / "torn.tif").write_bytes(b"torn")
+    others = ("one.tif", "torn.tif", "gone.tif", "clip.mp4")
+    assert [unread_series(tmp_path / name) for name in others] == [""] * 4
+    assert unread_series(tmp_path / "blocks.tif").startswith("blocks.tif holds 2 series")
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -218,14 +289,6 @@ def test_a_compressed_stack_names_the_package_it_needs(tmp_path: Path) -> None:
         open_video(path)
     with pytest.raises(VideoError, match=r"image a\.tif cannot be read: .* requires"):
         open_video(tmp_path)
-
-
-def test_of_series_that_differ_the_first_is_the_stack(tmp_path: Path) -> None:
-    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
-        writer.write(np.full((4, 8, 9), 7, np.uint8), photometric="minisblack")
-        writer.write(np.zeros((3, 3), np.uint8), photometric="minisblack")
-    with open_video(tmp_path / "a.tif") as video:
-        assert FrameArray(video).shape == (4, 8, 9, 3)
 
 
 def test_single_page_tiff_is_one_frame(tmp_path: Path) -> None:
