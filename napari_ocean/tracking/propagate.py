@@ -244,7 +244,7 @@ class _Walk:
 
 
 def _as_drawn(box_xyxy: FloatArray) -> Prediction:
-    return Prediction(box_xyxy=box_xyxy, score=1.0, state=State.FOUND)
+    return Prediction(box_xyxy=box_xyxy.copy(), score=1.0, state=State.FOUND)
 
 
 def _read_ahead(

@@ -48,6 +48,17 @@ def test_forward_gives_every_frame_from_the_drawn_one(tracker: Tracker) -> None:
     assert boxes.iou(found, CLIP.truth_xyxy[4:12]).min() > 0.5
 
 
+def test_what_is_yielded_is_the_callers(tracker: Tracker) -> None:
+    """To xywh in place, as scripts do: the drawn box and what begins at it stay as they are."""
+    tracks = drawn((1, 0))
+    wanted = [p.box_xyxy.tolist() for p in propagate(FRAMES[:3], tracks, tracker=tracker)]
+    seen = []
+    for p in propagate(FRAMES[:3], tracks, tracker=tracker):
+        seen.append(p.box_xyxy.tolist())
+        p.box_xyxy[2:] -= p.box_xyxy[:2]
+    assert seen == wanted
+
+
 def test_backward_walks_down_and_respects_the_range(tracker: Tracker) -> None:
     predictions = list(
         propagate(FRAMES, drawn((1, 8)), tracker=tracker, start=3, stop=10, reverse=True)
