@@ -31,7 +31,7 @@ from napari_ocean.tracks import (
     State,
     Tracks,
 )
-from napari_ocean.video import FrameSource, open_video
+from napari_ocean.video import FrameArray, FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
 
@@ -99,11 +99,8 @@ def propagate(
         At the call: if a box to begin with is not a valid one on its frame.
     """
     with ExitStack() as cleanup:
-        source: FrameSource
-        if isinstance(video, FrameSource):
-            source = video
-        else:
-            source = open_video(video)
+        source = open_video(video)
+        if not isinstance(video, FrameSource | FrameArray):  # whose owner closes them
             cleanup.callback(source.close)
         frames = _frames(len(source), start, stop, reverse=reverse)
         seeds = _seeds(tracks, frames, object_ids)
