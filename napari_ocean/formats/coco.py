@@ -40,7 +40,7 @@ def recognises(text: str) -> bool:
 
 
 def loads(text: str) -> Tracks:
-    """Read the boxes that have a track; a ``FormatError`` names the annotation."""
+    """Read the boxes; a ``FormatError`` names an annotation that has no track or is malformed."""
     content = json.parse(text)
     has_videos = isinstance(content, dict) and "videos" in content
     if has_videos and len(json.get_list(content, "videos")) > 1:

@@ -39,6 +39,9 @@ def integer(value: object, name: str) -> int:
     result = number(value, name)
     if not result.is_integer():
         raise FormatError(f"{name} should be a whole number, not {_shown(value)}.")
+    if isinstance(value, str | int):
+        with suppress(ValueError):  # a text like "3.0"
+            return int(value)  # exactly: beyond 2^53 floats skip numbers, and ids would meet
     return int(result)
 
 
@@ -116,6 +119,11 @@ def certain_rows(tracks: Tracks) -> list[Row]:
 def is_guess(box: TrackBox) -> bool:
     """Whether a box is what a lost tracker made of it, and no person has said that it is fine."""
     return box.state is State.LOST and not box.fine
+
+
+def one_line(label: str) -> str:
+    """Label as the line of a list can hold it, which is never empty."""
+    return " ".join(label.split()) or "object"
 
 
 def numbered(labels: Iterable[str], start: int) -> dict[str, int]:

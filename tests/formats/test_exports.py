@@ -422,6 +422,16 @@ def test_voc_known_values() -> None:
     assert fourth.findtext("object/truncated") == "1"
 
 
+def test_voc_labels_are_lines_and_the_background_is_one_of_them_once() -> None:
+    tracks = two_objects()
+    tracks.rename(1, "big\r\ndog")
+    tracks.rename(2, "background")
+    files = unpacked(voc.dumps(tracks, CLIP))
+    assert files["labelmap.txt"] == "background:::\nbig dog:::\n"
+    first = ElementTree.fromstring(files["Annotations/000000.xml"])
+    assert [of.text for of in first.iterfind("object/name")] == ["big dog", "background"]
+
+
 @given(annotations())
 def test_voc_pixels_lie_in_the_frame(tracks: Tracks) -> None:
     files = unpacked(voc.dumps(tracks, CLIP))
@@ -489,6 +499,19 @@ def test_ids_that_count_from_0_become_one_higher() -> None:
     assert coco.loads(coco_file(annotations=[box | of for of in given_ids])).object_ids == [1, 2, 3]
     with pytest.raises(FormatError, match="line 2: An object id is a positive integer"):
         mot.loads("1,0,1,1,9,9,1,1,1\n1,-1,1,1,9,9,1,1,1\n")
+
+
+def test_ids_of_many_digits_stay_apart() -> None:
+    """As floats both would be 90071992547409936, and two objects one."""
+    ids = [90071992547409931, 90071992547409932]
+    tracks = Tracks()
+    for object_id in ids:
+        tracks.draw(tracks.add_object("dog", object_id), object_id % 2, (10, 20, 50, 60))
+    texts = {of: of.dumps(tracks) for of in (formats.csv, json, mot)}
+    texts |= {of: of.dumps(tracks, CLIP) for of in (coco, cvat)}
+    for module, text in texts.items():
+        assert module.loads(text).object_ids == ids
+    assert mot.loads("1,3.0,1,2,3,4,1,1,1\n").object_ids == [3]
 
 
 def test_our_own_files_are_never_taken_for_others() -> None:
