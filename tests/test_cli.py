@@ -179,6 +179,14 @@ def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
     assert (frames == 60).all()
 
 
+def test_preview_shows_what_it_can_of_a_box_that_goes_on_for_ever() -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (-1e12, 20, 30, 1e12))
+    shown = preview.draw(np.zeros((60, 80, 3), np.uint8), list(tracks.rows()))
+    assert shown[40, 29].any()
+    assert not shown[40, [0, 15, 40]].any()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
