@@ -1,6 +1,6 @@
 """Target localisation (Sec. 4.1, eq. 10): score map and boxes to one box per frame.
 
-Plain functions of arrays; the tracker (:mod:`napari_ocean.tracking.tracker`) puts them in order.
+Plain functions of arrays; a session (:mod:`napari_ocean.tracking.session`) puts them in order.
 """
 
 from __future__ import annotations
