@@ -274,6 +274,10 @@ class Tracks:
             label = self.label(object_id)
             raise TracksError(f"Object {object_id} ({label}) is locked; unlock it first.")
 
+    def has_object(self, object_id: int) -> bool:
+        """Whether there is such an object."""
+        return object_id in self._objects
+
     @property
     def object_ids(self) -> list[int]:
         """Ids of all objects, ascending."""
@@ -310,9 +314,8 @@ class Tracks:
 
     def merge_box(self, object_id: int, frame: int, box: TrackBox) -> bool:
         """Take over a machine-made box of any kind; False if the rule or a lock refuses it."""
-        old = self.cell(object_id, frame)
-        new = merged(old, box)
-        if new is old or new is None or new is ABSENT or self._object(object_id).info.locked:
+        new = merged(old := self.cell(object_id, frame), box)
+        if new is old or self.info(object_id).locked:
             return False
         self.put(object_id, frame, new)
         return True
@@ -384,9 +387,8 @@ class Tracks:
     def copy(self) -> Tracks:
         """Independent copy that nobody watches (boxes themselves are immutable and shared)."""
         twin = Tracks()
-        twin._objects = {
-            k: _Object(v.info, dict(v.boxes), set(v.absent)) for k, v in self._objects.items()
-        }
+        for k, of in self._objects.items():
+            twin._objects[k] = _Object(of.info, dict(of.boxes), set(of.absent))
         twin._on_frame = {frame: set(ids) for frame, ids in self._on_frame.items()}
         twin.last_id = self.last_id
         return twin
@@ -411,10 +413,8 @@ class Tracks:
             self._apply_box(change)
         elif change.after is None:
             del self._objects[change.object_id]
-        elif change.object_id in self._objects:
-            self._objects[change.object_id].info = change.after
         else:
-            self._objects[change.object_id] = _Object(change.after)
+            self._objects.setdefault(change.object_id, _Object(change.after)).info = change.after
             self.last_id = max(self.last_id, change.object_id)
         for watcher in self._watchers:
             watcher(change)

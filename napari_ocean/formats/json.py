@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from napari_ocean.errors import FormatError, TracksError
@@ -177,8 +178,8 @@ def spans_of(record: object, name: str) -> list[range]:
 
 
 def _add_object(tracks: Tracks, record: object) -> None:
-    info = info_of(record)
-    object_id = tracks.add_object(info.label, parsing.integer(get(record, "id"), "id"))
+    info = asdict(info_of(record))
+    object_id = tracks.add_object(object_id=parsing.integer(get(record, "id"), "id"), **info)
     for number, item in enumerate(get_list(record, "boxes"), start=1):
         try:
             parsing.put(tracks, object_id, *box_of(item))
@@ -187,7 +188,6 @@ def _add_object(tracks: Tracks, record: object) -> None:
     for span in spans_of(record, "absent"):
         for frame in span:
             parsing.put(tracks, object_id, frame, ABSENT)
-    tracks.set_object(object_id, color=info.color, hidden=info.hidden, locked=info.locked)
 
 
 def get_switch(record: object, name: str) -> bool:

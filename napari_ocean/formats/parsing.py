@@ -91,6 +91,14 @@ def switch(value: object, name: str) -> bool:
     return text in ("1", "true")
 
 
+def name_object(tracks: Tracks, object_id: int, label: str) -> None:
+    """Have an object of this label, which has to be the same wherever a file names it."""
+    if not tracks.has_object(object_id):
+        tracks.add_object(label, object_id)
+    elif label != (known := tracks.label(object_id)):
+        raise FormatError(f"object {object_id} is called {label!r} here and {known!r} above.")
+
+
 def put(tracks: Tracks, object_id: int, frame: int, cell: Cell) -> None:
     """Add a box or an absent mark that must be the first of its object on its frame."""
     if tracks.cell(object_id, frame) is not None:

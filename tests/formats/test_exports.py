@@ -207,7 +207,7 @@ def test_coco_that_cannot_be_tracks(changes: dict[str, Any], message: str) -> No
 def test_coco_with_one_track_of_two_labels() -> None:
     old = '"id": 2, "category_id": 1'
     text = coco.dumps(two_objects(), CLIP).replace(old, old.replace("1", "2"))
-    with pytest.raises(FormatError, match="annotation number 2: track 1 is called 'cat' here"):
+    with pytest.raises(FormatError, match="annotation number 2: object 1 is called 'cat' here"):
         coco.loads(text)
 
 
@@ -512,6 +512,18 @@ def test_ids_of_many_digits_stay_apart() -> None:
     for module, text in texts.items():
         assert module.loads(text).object_ids == ids
     assert mot.loads("1,3.0,1,2,3,4,1,1,1\n").object_ids == [3]
+
+
+def test_reading_takes_no_longer_a_line_the_more_objects_there_are(monkeypatch) -> None:
+    """Cells of a microscope are thousands; to list them all at each line took minutes."""
+    tracks = two_objects()
+    texts = {of: of.dumps(tracks) for of in (formats.csv, mot)} | {coco: coco.dumps(tracks, CLIP)}
+    listed: list[Tracks] = []
+    every = Tracks.object_ids.fget
+    monkeypatch.setattr(Tracks, "object_ids", property(lambda of: listed.append(of) or every(of)))
+    for module, text in texts.items():
+        assert len(module.loads(text)) == len(tracks)
+    assert listed == []
 
 
 def test_our_own_files_are_never_taken_for_others() -> None:
