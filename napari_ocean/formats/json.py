@@ -107,8 +107,8 @@ def tracks_of(content: object) -> Tracks:
 
 
 def dump(value: object) -> str:
-    """Write a value on one line."""
-    return _ENCODER.encode(value)
+    """Write a value on one line, half of a character (of an emoji cut in two) by its number."""
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace").decode()
 
 
 def box_record(frame: int, box: TrackBox) -> dict[str, Any]:

@@ -547,7 +547,15 @@ def test_formats_that_have_to_know_the_clip(tmp_path: Path, suffix: str) -> None
     assert path.stat().st_size > 0
 
 
-@pytest.mark.parametrize("suffix", OF_CLIP)
+@pytest.mark.parametrize("suffix", [".json", ".coco.json"])
+def test_half_a_character_is_kept_where_json_has_a_word_for_it(tmp_path: Path, suffix: str) -> None:
+    tracks = two_objects()
+    tracks.rename(1, "dog \ud83d")
+    formats.write(tmp_path / f"a{suffix}", tracks, replace(CLIP, name="caf\udce9.mp4"))
+    assert formats.read(tmp_path / f"a{suffix}").label(1) == "dog \ud83d"
+
+
+@pytest.mark.parametrize("suffix", [".cvat.xml", ".yolo.zip", ".voc.zip"])
 def test_a_label_that_utf8_lacks(tmp_path: Path, suffix: str) -> None:
     tracks = two_objects()
     tracks.rename(1, "\ud800")
