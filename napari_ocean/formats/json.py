@@ -171,7 +171,7 @@ def spans_of(record: object, name: str) -> list[range]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise FormatError(f'"{name}" should list pairs of frames, not {pair!r}.')
         start, stop = (parsing.integer(value, name) for value in pair)
-        if not 0 <= start < stop <= parsing.MAX_FRAME:
+        if not 0 <= start < stop <= start + parsing.MAX_FRAME:
             raise FormatError(f'"{name}" lists {start} to {stop}, which is no range of frames.')
         found.append(range(start, stop))
     return found

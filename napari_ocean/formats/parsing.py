@@ -15,7 +15,7 @@ from napari_ocean.errors import FormatError
 from napari_ocean.tracks import Cell, Row, State, TrackBox, Tracks
 
 MAX_FRAME = 5_000_000
-"""A range of absent frames that goes on beyond this (two days of film) is a slip of the pen."""
+"""A range of absent frames that is longer than this (two days of film) is a slip of the pen."""
 
 _Enum = TypeVar("_Enum", bound=StrEnum)
 
