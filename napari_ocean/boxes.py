@@ -1,8 +1,9 @@
 """The one box convention: ``xyxy`` float64 in frame pixels, edge coordinates.
 
 Pixel ``(row 0, column 0)`` covers ``[0, 1) x [0, 1)``, so a box around the whole frame is
-``(0, 0, W, H)`` and ``width = x1 - x0``. Other conventions (``xywh``, centre and size) appear only
-here, in ``formats/`` and in ``plugin/layers.py``, and are converted at once.
+``(0, 0, W, H)`` and ``width = x1 - x0``. Other conventions (``xywh``; pixel centres) appear only at
+the edges: in ``formats/``, in ``plugin/layers.py``, on the command line and within the network's
+crops. The functions here convert what is of another form but counts from the same place.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any, Final, Literal, NamedTuple
 
+import numpy as np
+
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import BoxError, TracksError
@@ -79,6 +81,8 @@ class TrackBox:
 
     Attributes
     ----------
+    box_xyxy : ndarray of float64, shape (4,)
+        A read-only copy of what is given; a ``BoxError`` if that is not four finite numbers.
     source : Source
         Who made it.
     occluded : bool
@@ -93,6 +97,13 @@ class TrackBox:
     source: Source = Source.DRAWN
     occluded: bool = False
     fine: bool = False
+
+    def __post_init__(self) -> None:
+        own = np.array(self.box_xyxy, dtype=np.float64)
+        if own.shape != (4,) or not all(map(math.isfinite, own.tolist())):
+            raise BoxError(f"{own} is not a box of four finite numbers; it was not kept.")
+        own.setflags(write=False)
+        object.__setattr__(self, "box_xyxy", own)
 
     @property
     def is_keyframe(self) -> bool:
@@ -135,6 +146,8 @@ class ObjectInfo:
     locked: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.label, str):
+            raise TracksError(f"A label is a text, not {self.label!r}.")
         if self.color is not None and not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise TracksError(f"A colour is written #rrggbb, not {self.color!r}.")
 
@@ -207,7 +220,6 @@ class Tracks:
     def __init__(self) -> None:
         self._objects: dict[int, _Object] = {}
         self._on_frame: dict[int, set[int]] = {}
-        self._count = 0
         self.last_id = 0
         self._watchers: list[Callable[[Change], None]] = []
 
@@ -241,7 +253,7 @@ class Tracks:
         self.check_unlocked(object_id)
         of = self._object(object_id)
         for frame in [*of.boxes, *of.absent]:
-            self._set(object_id, frame, None)
+            self.put(object_id, frame, None)
         self._apply(ObjectChange(object_id, of.info, None))
 
     def rename(self, object_id: int, label: str) -> None:
@@ -262,6 +274,10 @@ class Tracks:
             label = self.label(object_id)
             raise TracksError(f"Object {object_id} ({label}) is locked; unlock it first.")
 
+    def has_object(self, object_id: int) -> bool:
+        """Whether there is such an object."""
+        return object_id in self._objects
+
     @property
     def object_ids(self) -> list[int]:
         """Ids of all objects, ascending."""
@@ -278,16 +294,16 @@ class Tracks:
         """
         self.check_unlocked(object_id)
         old = self.get(object_id, frame)
-        box = TrackBox(boxes.check(box_xyxy))
-        if old is not None:
-            source = old.source if old.source is Source.DRAWN else Source.CORRECTED
-            box = replace(box, source=source, occluded=old.occluded)
-        self.put(object_id, frame, box)
+        source = Source.DRAWN if old is None or old.source is Source.DRAWN else Source.CORRECTED
+        occluded = old is not None and old.occluded
+        self.put(
+            object_id, frame, TrackBox(boxes.check(box_xyxy), source=source, occluded=occluded)
+        )
 
     def remove(self, object_id: int, frame: int) -> None:
         """Delete what stands on one frame; the object itself stays, even without boxes."""
         self.check_unlocked(object_id)
-        self._set(object_id, frame, None)
+        self.put(object_id, frame, None)
 
     # -- what the machine does ---------------------------------------------------------------------
 
@@ -298,9 +314,8 @@ class Tracks:
 
     def merge_box(self, object_id: int, frame: int, box: TrackBox) -> bool:
         """Take over a machine-made box of any kind; False if the rule or a lock refuses it."""
-        old = self.cell(object_id, frame)
-        new = merged(old, box)
-        if new is old or new is None or new is ABSENT or self._object(object_id).info.locked:
+        new = merged(old := self.cell(object_id, frame), box)
+        if new is old or self.info(object_id).locked:
             return False
         self.put(object_id, frame, new)
         return True
@@ -347,14 +362,12 @@ class Tracks:
     def put(self, object_id: int, frame: int, cell: Cell) -> None:
         """Set a frame's box with all its fields, or mark or empty it, whoever made what is there.
 
-        Locked objects, too. Raises a ``BoxError`` if the box is not four finite numbers, a
-        ``TracksError`` if there is no such object or frame.
+        Locked objects, too. Raises a ``TracksError`` if there is no such object or frame.
         """
-        if isinstance(cell, TrackBox):
-            box = cell.box_xyxy
-            if box.shape != (4,) or not all(map(math.isfinite, box.tolist())):
-                raise BoxError(f"{box} is not a box of four finite numbers; it was not kept.")
-        self._set(object_id, frame, cell)
+        object_id, frame = _whole(object_id, "An object id"), _whole(frame, "A frame")
+        before = self.cell(object_id, frame)
+        if before is not cell:
+            self._apply(BoxChange(object_id, frame, before, cell))
 
     def watch(self, watcher: Callable[[Change], None]) -> None:
         """Have every change told, right after it was made."""
@@ -374,16 +387,15 @@ class Tracks:
     def copy(self) -> Tracks:
         """Independent copy that nobody watches (boxes themselves are immutable and shared)."""
         twin = Tracks()
-        twin._objects = {
-            k: _Object(v.info, dict(v.boxes), set(v.absent)) for k, v in self._objects.items()
-        }
+        for k, of in self._objects.items():
+            twin._objects[k] = _Object(of.info, dict(of.boxes), set(of.absent))
         twin._on_frame = {frame: set(ids) for frame, ids in self._on_frame.items()}
-        twin._count, twin.last_id = self._count, self.last_id
+        twin.last_id = self.last_id
         return twin
 
     def __len__(self) -> int:
         """Count the boxes."""
-        return self._count
+        return sum(len(of.boxes) for of in self._objects.values())
 
     def __repr__(self) -> str:
         return f"<Tracks: {len(self._objects)} objects, {len(self)} boxes>"
@@ -395,22 +407,14 @@ class Tracks:
             known = ", ".join(map(str, self.object_ids)) or "none"
             raise TracksError(f"There is no object {object_id}; known: {known}.") from None
 
-    def _set(self, object_id: int, frame: int, after: Cell) -> None:
-        object_id, frame = _whole(object_id, "An object id"), _whole(frame, "A frame")
-        before = self.cell(object_id, frame)
-        if before is not after:
-            self._apply(BoxChange(object_id, frame, before, after))
-
     def _apply(self, change: Change) -> None:
         """Make one change: the only place that writes."""
         if isinstance(change, BoxChange):
             self._apply_box(change)
         elif change.after is None:
             del self._objects[change.object_id]
-        elif change.object_id in self._objects:
-            self._objects[change.object_id].info = change.after
         else:
-            self._objects[change.object_id] = _Object(change.after)
+            self._objects.setdefault(change.object_id, _Object(change.after)).info = change.after
             self.last_id = max(self.last_id, change.object_id)
         for watcher in self._watchers:
             watcher(change)
@@ -422,13 +426,11 @@ class Tracks:
             raise TracksError(f"Frames count from 0; {frame} is before the first.")
         of.absent.discard(frame)
         if of.boxes.pop(frame, None) is not None:
-            self._count -= 1
             self._on_frame[frame].discard(object_id)
         if after is ABSENT:
             of.absent.add(frame)
         elif after is not None:
             of.boxes[frame] = after
-            self._count += 1
             self._on_frame.setdefault(frame, set()).add(object_id)
 
 
@@ -436,10 +438,8 @@ def spans(frames: Iterable[int]) -> list[range]:
     """Longest ranges that some frames make up, ascending."""
     found: list[range] = []
     for frame in sorted(frames):
-        if found and found[-1].stop == frame:
-            found[-1] = range(found[-1].start, frame + 1)
-        else:
-            found.append(range(frame, frame + 1))
+        start = found.pop().start if found and found[-1].stop == frame else frame
+        found.append(range(start, frame + 1))
     return found
 
 

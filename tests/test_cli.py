@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import napari_ocean as no
-from napari_ocean import boxes
+from napari_ocean import boxes, formats
 from napari_ocean.cli import COMMANDS, follow, main, preview
 from napari_ocean.cli.demo import _obstacle_to_a_window
 from napari_ocean.demo import DemoClip, demo_clip
@@ -177,6 +177,14 @@ def test_preview_pads_odd_sizes_and_shows_doubt(tmp_path: Path) -> None:
     assert yellow[0] - yellow[2] > 100
     assert np.ptp(grey) < 40
     assert (frames == 60).all()
+
+
+def test_preview_shows_what_it_can_of_a_box_that_goes_on_for_ever() -> None:
+    tracks = Tracks()
+    tracks.draw(tracks.add_object(), 0, (-1e12, 20, 30, 1e12))
+    shown = preview.draw(np.zeros((60, 80, 3), np.uint8), list(tracks.rows()))
+    assert shown[40, 29].any()
+    assert not shown[40, [0, 15, 40]].any()
 
 
 @pytest.mark.parametrize(
@@ -490,8 +498,9 @@ def test_a_kill_costs_what_was_tracked_since_the_last_minute(
 
 
 @pytest.mark.parametrize("current_folder", ["writable", "gone"])
+@pytest.mark.parametrize("video", [b"walk.mp4", b"caf\xe9.mp4"], ids=["ascii", "latin-1"])
 def test_boxes_that_cannot_be_written_at_the_end_are_kept_elsewhere(
-    current_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    video: bytes, current_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("drive", "here", "spare"):
         Path(name).mkdir()
@@ -505,8 +514,9 @@ def test_boxes_that_cannot_be_written_at_the_end_are_kept_elsewhere(
 
     tracks = Tracks()
     tracks.draw(tracks.add_object(), 0, (4, 4, 30, 30))
+    clip = formats.Clip(name=os.fsdecode(video), width=80, height=60, length=4)
     with pytest.raises(FormatError, match=r"cannot be written: .* The boxes are in ") as raised:
-        follow.follow([predicted(unplug)], tracks, tmp_path / "drive" / "a.csv", total=3)
+        follow.follow([predicted(unplug)], tracks, tmp_path / "drive" / "a.csv", total=3, clip=clip)
     kept = Path(str(raised.value).partition(" are in ")[2].removesuffix("."))
     assert kept.parent.name == ("here" if current_folder == "writable" else "spare")
     assert no.read(kept).frames(1) == [0, 1, 2, 3]

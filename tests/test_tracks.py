@@ -42,6 +42,32 @@ def test_a_drawn_box_is_what_was_drawn() -> None:
     assert tracks.get(dog, 4) is None
 
 
+def test_a_box_is_nobody_elses_array() -> None:
+    """A script that moves one array along would move all boxes drawn from it."""
+    tracks = Tracks()
+    dog = tracks.add_object("dog")
+    box = np.array([0.0, 0, 10, 10])
+    tracks.draw(dog, 0, box)
+    tracks.put(dog, 1, TrackBox(box))
+    tracks.merge(ObjectPrediction(object_id=dog, frame=2, box_xyxy=box, score=1, state=State.FOUND))
+    box += 5
+    assert [row.box.box_xyxy.tolist() for row in tracks.rows()] == [[0, 0, 10, 10]] * 3
+    kept = tracks.get(dog, 0)
+    assert kept is not None
+    with pytest.raises(ValueError, match="read-only"):
+        kept.box_xyxy += 5
+
+
+def test_a_label_is_a_text() -> None:
+    """The class number of a data set would be written, and the file not read again."""
+    tracks = Tracks()
+    dog = tracks.add_object("dog")
+    for act in (lambda: tracks.add_object(7), lambda: tracks.rename(dog, None)):
+        with pytest.raises(TracksError, match=r"A label is a text, not (7|None)\."):
+            act()
+    assert (tracks.object_ids, tracks.label(dog)) == ([dog], "dog")
+
+
 def test_frames_and_ids_are_whole_numbers() -> None:
     tracks = Tracks()
     dog = tracks.add_object(object_id=np.int64(3))
@@ -174,9 +200,10 @@ def test_the_merge_rule(old: TrackBox | None, source: Source) -> None:
     if old is ABSENT or (old is not None and old.is_keyframe):
         assert now is old
     else:
-        assert (now.box_xyxy is new.box_xyxy, now.score, now.source) == (True, 0.8, source)
+        assert now.box_xyxy.tolist() == [2, 2, 9, 9]
+        assert (now.score, now.source) == (0.8, source)
         assert now.occluded == (old is not None and old.occluded)
-        assert merged(now, new) == now or now.occluded  # once more changes nothing
+        assert now.occluded or merged(now, new) is now  # once more changes nothing
 
 
 def test_every_change_is_told_once_with_what_stood_there() -> None:

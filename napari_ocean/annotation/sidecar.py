@@ -323,7 +323,7 @@ class Autosave:
         return token
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        line = (json.dump(record) + "\n").encode("utf-8", "surrogatepass")
+        line = (json.dump(record) + "\n").encode()
         torn, self._torn = self._torn, True  # until the line is there; else all is written anew
         try:
             if not self._check_ours() or torn:

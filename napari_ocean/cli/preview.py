@@ -78,12 +78,14 @@ def draw(frame_rgb: NDArray[np.uint8], rows: list[Row]) -> NDArray[np.uint8]:
     """Copy of a frame with boxes in it; thin where the tracker doubts, grey where it lost."""
     picture = frame_rgb.copy()
     unit = max(1, round(min(frame_rgb.shape[:2]) / 360))
+    far_px = 2 * max(frame_rgb.shape[:2])  # out of the picture, and OpenCV's numbers end somewhere
     for row in rows:
         lost = row.box.state is State.LOST
         color = (150, 150, 150) if lost else _COLORS[(row.object_id - 1) % len(_COLORS)]
         thickness = unit * (2 if row.box.state is State.FOUND else 1)
         # OpenCV draws through pixel centres, in 1/16 px; the coordinates of boxes are edges.
-        x0, y0, x1, y1 = np.round((row.box.box_xyxy - 0.5) * 16).astype(int).tolist()
+        box_xyxy = np.clip(row.box.box_xyxy, -far_px, far_px)
+        x0, y0, x1, y1 = np.round((box_xyxy - 0.5) * 16).astype(int).tolist()
         cv2.rectangle(picture, (x0, y0), (x1, y1), color, thickness, cv2.LINE_AA, shift=4)
         text = f"{row.label} {'lost' if lost else format(row.box.score, '.2f')}"
         place = (max(2, x0 // 16), max(14 * unit, y0 // 16 - 5 * unit))

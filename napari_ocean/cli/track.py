@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def _check_files(args: argparse.Namespace, out: Path, tracks: Tracks, clip: form
     for path in filter(None, (out, args.preview)):
         if not path.exists():
             continue
-        if not path.is_file() or path.samefile(Path(args.video).expanduser()):
+        if not path.is_file() or path.samefile(os.path.expanduser(args.video)):
             raise OceanError(f"{path} cannot be replaced; choose another name.")
         if not args.force:
             raise OceanError(f"{path} exists already; choose another name or add --force.")

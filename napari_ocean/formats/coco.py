@@ -40,7 +40,7 @@ def recognises(text: str) -> bool:
 
 
 def loads(text: str) -> Tracks:
-    """Read the boxes that have a track; a ``FormatError`` names the annotation."""
+    """Read the boxes; a ``FormatError`` names an annotation that has no track or is malformed."""
     content = json.parse(text)
     has_videos = isinstance(content, dict) and "videos" in content
     if has_videos and len(json.get_list(content, "videos")) > 1:
@@ -122,13 +122,7 @@ def _add(
     if image_id not in frames or category_id not in labels:
         raise FormatError(f"there is no image {image_id} or no category {category_id}.")
     object_id = parsing.integer(_either(record, "track_id", "instance_id"), "track_id") + shift
-    label = labels[category_id]
-    if object_id not in tracks.object_ids:
-        tracks.add_object(label, object_id)
-    elif tracks.label(object_id) != label:
-        raise FormatError(
-            f"track {object_id} is called {label!r} here and {tracks.label(object_id)!r} above."
-        )
+    parsing.name_object(tracks, object_id, labels[category_id])
     parsing.put(tracks, object_id, frames[image_id], _box(record))
 
 

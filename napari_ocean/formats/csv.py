@@ -82,13 +82,7 @@ def _add(tracks: Tracks, record: dict[Any, str]) -> None:
         raise FormatError("has more or fewer values than the first line has columns.")
     record = _DEFAULTS | record
     object_id = parsing.integer(record["object_id"], "object_id")
-    label = record["label"]
-    if object_id not in tracks.object_ids:
-        tracks.add_object(label, object_id)
-    elif tracks.label(object_id) != label:
-        raise FormatError(
-            f"object {object_id} is called {label!r} here and {tracks.label(object_id)!r} above."
-        )
+    parsing.name_object(tracks, object_id, record["label"])
     frame = parsing.integer(record["frame"], "frame")
     parsing.put(tracks, object_id, frame, _cell(record))
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from napari_ocean.errors import FormatError, TracksError
@@ -106,8 +107,8 @@ def tracks_of(content: object) -> Tracks:
 
 
 def dump(value: object) -> str:
-    """Write a value on one line."""
-    return _ENCODER.encode(value)
+    """Write a value on one line, half of a character (of an emoji cut in two) by its number."""
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace").decode()
 
 
 def box_record(frame: int, box: TrackBox) -> dict[str, Any]:
@@ -170,15 +171,15 @@ def spans_of(record: object, name: str) -> list[range]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise FormatError(f'"{name}" should list pairs of frames, not {pair!r}.')
         start, stop = (parsing.integer(value, name) for value in pair)
-        if not 0 <= start < stop <= parsing.MAX_FRAME:
+        if not 0 <= start < stop <= start + parsing.MAX_FRAME:
             raise FormatError(f'"{name}" lists {start} to {stop}, which is no range of frames.')
         found.append(range(start, stop))
     return found
 
 
 def _add_object(tracks: Tracks, record: object) -> None:
-    info = info_of(record)
-    object_id = tracks.add_object(info.label, parsing.integer(get(record, "id"), "id"))
+    info = asdict(info_of(record))
+    object_id = tracks.add_object(object_id=parsing.integer(get(record, "id"), "id"), **info)
     for number, item in enumerate(get_list(record, "boxes"), start=1):
         try:
             parsing.put(tracks, object_id, *box_of(item))
@@ -187,7 +188,6 @@ def _add_object(tracks: Tracks, record: object) -> None:
     for span in spans_of(record, "absent"):
         for frame in span:
             parsing.put(tracks, object_id, frame, ABSENT)
-    tracks.set_object(object_id, color=info.color, hidden=info.hidden, locked=info.locked)
 
 
 def get_switch(record: object, name: str) -> bool:

@@ -93,10 +93,7 @@ def _add(tracks: Tracks, values: list[str], shift: int) -> None:
         raise FormatError(f"frames count from 1 in this format, not from {frame}.")
     named = len(values) == 9
     label = f"class {parsing.integer(values[7], 'class')}" if named else "object"
-    if object_id not in tracks.object_ids:
-        tracks.add_object(label, object_id)
-    elif tracks.label(object_id) != label:
-        raise FormatError(f"object {object_id} is {label} here, {tracks.label(object_id)} above.")
+    parsing.name_object(tracks, object_id, label)
     occluded = named and parsing.number(values[8], "visibility") < _VISIBLE
     parsing.put(tracks, object_id, frame - 1, _box(values[2:6], values[6], occluded))
 

@@ -15,7 +15,7 @@ from napari_ocean.errors import FormatError
 from napari_ocean.tracks import Cell, Row, State, TrackBox, Tracks
 
 MAX_FRAME = 5_000_000
-"""A range of absent frames that goes on beyond this (two days of film) is a slip of the pen."""
+"""A range of absent frames that is longer than this (two days of film) is a slip of the pen."""
 
 _Enum = TypeVar("_Enum", bound=StrEnum)
 
@@ -39,6 +39,9 @@ def integer(value: object, name: str) -> int:
     result = number(value, name)
     if not result.is_integer():
         raise FormatError(f"{name} should be a whole number, not {_shown(value)}.")
+    if isinstance(value, str | int):
+        with suppress(ValueError):  # a text like "3.0"
+            return int(value)  # exactly: beyond 2^53 floats skip numbers, and ids would meet
     return int(result)
 
 
@@ -88,6 +91,14 @@ def switch(value: object, name: str) -> bool:
     return text in ("1", "true")
 
 
+def name_object(tracks: Tracks, object_id: int, label: str) -> None:
+    """Have an object of this label, which has to be the same wherever a file names it."""
+    if not tracks.has_object(object_id):
+        tracks.add_object(label, object_id)
+    elif label != (known := tracks.label(object_id)):
+        raise FormatError(f"object {object_id} is called {label!r} here and {known!r} above.")
+
+
 def put(tracks: Tracks, object_id: int, frame: int, cell: Cell) -> None:
     """Add a box or an absent mark that must be the first of its object on its frame."""
     if tracks.cell(object_id, frame) is not None:
@@ -116,6 +127,11 @@ def certain_rows(tracks: Tracks) -> list[Row]:
 def is_guess(box: TrackBox) -> bool:
     """Whether a box is what a lost tracker made of it, and no person has said that it is fine."""
     return box.state is State.LOST and not box.fine
+
+
+def one_line(label: str) -> str:
+    """Label as the line of a list can hold it, which is never empty."""
+    return " ".join(label.split()) or "object"
 
 
 def numbered(labels: Iterable[str], start: int) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Pascal VOC: a zip file with ``Annotations/000012.xml`` for each frame with a box.
 
 The document of an image that is a file is called as it is. ``ImageSets/Main/default.txt`` lists the
-documents and ``labelmap.txt`` the labels, without which CVAT and Datumaro find none.
+documents and ``labelmap.txt`` the labels, one a line, without which CVAT and Datumaro find none.
 The fields are those of the VOC2012 development kit
 (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html). Pixels count from 1 and
 ``xmax``, ``ymax`` are in the box (Detectron2 reads them so), so the box of a whole frame is 1, 1,
@@ -40,8 +40,9 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
     named = {names[frame]: documents[frame] for frame in sorted(documents)}
     files = {f"Annotations/{name}.xml": to_text(document) for name, document in named.items()}
     files["ImageSets/Main/default.txt"] = "".join(f"{name}\n" for name in named)
-    labels = dict.fromkeys(row.label for row in parsing.certain_rows(tracks))
-    files["labelmap.txt"] = "".join(f"{label}:::\n" for label in ("background", *labels))
+    labels = (parsing.one_line(row.label) for row in parsing.certain_rows(tracks))
+    listed = dict.fromkeys(["background", *labels])  # each once, also an object of that name
+    files["labelmap.txt"] = "".join(f"{label}:::\n" for label in listed)
     return zipped(files)
 
 
@@ -60,7 +61,7 @@ def _document(frame: int, clip: Clip) -> ElementTree.Element:
 
 def _add_object(root: ElementTree.Element, row: Row, part: FloatArray, clip: Clip) -> None:
     of = add(root, "object")
-    add(of, "name", row.label)
+    add(of, "name", parsing.one_line(row.label))
     add(of, "pose", "Unspecified")
     add(of, "truncated", str(int(part.tolist() != row.box.box_xyxy.tolist())))
     add(of, "occluded", str(int(row.box.occluded)))

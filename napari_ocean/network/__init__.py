@@ -28,6 +28,7 @@ from napari_ocean.network.presets import (
     resized,
 )
 from napari_ocean.network.search import Answer, Search, ordinary
+from napari_ocean.network.threads import inference
 
 __all__ = [
     "LITE",
@@ -48,6 +49,7 @@ __all__ = [
     "build_network",
     "cuda_recorder",
     "fold_batch_norm",
+    "inference",
     "load_network",
     "lower_precision",
     "openvino_version",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,11 +213,13 @@ def _read_torch(path: Path) -> Checkpoint:
             f"{path} holds more than tensors, and unpickling it could run code; "
             "save its state_dict alone and load that."
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError) as error:
+    except Exception as error:  # what reads a damaged pickle raises anything
         raise WeightsError(f"{path} is a damaged PyTorch file; copy it again.") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise WeightsError(f"{path} holds no state_dict of tensors; give an Ocean checkpoint.")
     return _from_official(path, content)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -75,19 +75,16 @@ class OnlineSettings:
             raise ConfigError(f"extent_share is {self.extent_share}; it must lie in [0, 1].")
         if not 0 < self.extent_ridge < math.inf:
             raise ConfigError(f"extent_ridge is {self.extent_ridge}; it must be above 0.")
-        if self.memory < MIN_MEMORY:
-            raise ConfigError(f"memory is {self.memory}; it must be at least {MIN_MEMORY}.")
+        counts = ("first_iterations", "iterations", "hard_iterations", "first_dropouts")
+        least = {"memory": MIN_MEMORY, "every": 1, "template_every": 1} | dict.fromkeys(counts, 0)
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {bound}.")
         if self.first_dropouts > self.memory - MIN_MEMORY:
             raise ConfigError(
                 f"first_dropouts is {self.first_dropouts}; with a memory of {self.memory} it must "
                 f"be at most {self.memory - MIN_MEMORY}."
             )
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int) and value < (
-                field.name in ("memory", "every", "template_every")
-            ):
-                raise ConfigError(f"{field.name} is {value}; it is too small.")
 
 
 RELEASED = OnlineSettings(

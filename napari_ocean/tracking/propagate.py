@@ -32,7 +32,7 @@ from napari_ocean.tracks import (
     TrackBox,
     Tracks,
 )
-from napari_ocean.video import FrameSource, open_video
+from napari_ocean.video import FrameArray, FrameSource, open_video
 
 Predictions = Generator[ObjectPrediction, None, None]
 
@@ -100,11 +100,8 @@ def propagate(
         At the call: if a box to begin with is not a valid one on its frame.
     """
     with ExitStack() as cleanup:
-        source: FrameSource
-        if isinstance(video, FrameSource):
-            source = video
-        else:
-            source = open_video(video)
+        source = open_video(video)
+        if not isinstance(video, FrameSource | FrameArray):  # whose owner closes them
             cleanup.callback(source.close)
         frames = _frames(len(source), start, stop, reverse=reverse)
         seeds = _seeds(tracks, frames, object_ids)
@@ -253,7 +250,7 @@ class _Walk:
 
 
 def _as_drawn(box_xyxy: FloatArray) -> Prediction:
-    return Prediction(box_xyxy=box_xyxy, score=1.0, state=State.FOUND)
+    return Prediction(box_xyxy=box_xyxy.copy(), score=1.0, state=State.FOUND)
 
 
 def _read_ahead(

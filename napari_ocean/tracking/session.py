@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -15,7 +14,14 @@ from torch import Tensor
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import VideoError
-from napari_ocean.network import TEMPLATE_PX, Answer, OceanNet, TemplateState, ordinary, stack
+from napari_ocean.network import (
+    TEMPLATE_PX,
+    Answer,
+    TemplateState,
+    inference,
+    ordinary,
+    stack,
+)
 from napari_ocean.network.presets import STRIDE_PX
 from napari_ocean.online.augment import EXAMPLE_VIEWS, EXAMPLE_ZOOMS, VIEWS, ZOOMS, zoomed
 from napari_ocean.online.extent import learn_sides, taught
@@ -391,20 +397,6 @@ def _answers(sessions: Sequence[Session], questions: Sequence[_Question]) -> lis
         return [
             session._answer(question, own_maps, more) for session, question, own_maps, more in told
         ]
-
-
-@contextmanager
-def inference(net: OceanNet) -> Iterator[None]:
-    """Run a network without gradients, on as many threads as suit it."""
-    before = torch.get_num_threads()
-    threads = net.preset.cpu_threads
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_frame(frame: Any) -> None:

@@ -1,6 +1,6 @@
 """Target localisation (Sec. 4.1, eq. 10): score map and boxes to one box per frame.
 
-Plain functions of arrays; the tracker (:mod:`napari_ocean.tracking.tracker`) puts them in order.
+Plain functions of arrays; a session (:mod:`napari_ocean.tracking.session`) puts them in order.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def _amplify(
 ) -> FloatArray:
     """Box of the size that a network means which shows too little of a change of size."""
     middle, size = (box_xyxy[:2] + box_xyxy[2:]) / 2, box_xyxy[2:] - box_xyxy[:2]
-    change = np.log(size / previous_wh) - settings.size_bias
-    half = previous_wh * np.exp(settings.size_gain * change) / 2
+    growth = np.log(size / previous_wh) - settings.size_bias
+    half = previous_wh * np.exp(settings.size_gain * growth) / 2
     return np.concatenate([middle - half, middle + half])
 
 

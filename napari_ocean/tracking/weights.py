@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from napari_ocean.errors import WeightsError
@@ -33,7 +34,7 @@ def find_weights(model: str | Path) -> Path:
     """
     name = str(model)
     if name not in PRESETS:
-        path = Path(model).expanduser()
+        path = Path(os.path.expanduser(model))
         if not path.is_file():
             raise WeightsError(
                 f"There is no weights file {path}; give a file or one of {', '.join(PRESETS)}."

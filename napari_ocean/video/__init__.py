@@ -6,7 +6,7 @@ Nothing is loaded before it is asked for, memory does not grow with the length, 
 be called from any thread.
 
 ``frames.py`` holds what a frame is (conversion to RGB, the view napari shows), ``films.py`` what
-PyAV decodes, ``stacks.py`` what is read image by image.
+PyAV decodes, found again by ``index.py``, ``stacks.py`` what is read image by image.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def open_video(
     if value_range is not None:
         value_range = check_value_range(value_range)
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(os.fsdecode(source)).expanduser(), value_range, cache_bytes)
+        path = Path(os.path.expanduser(os.fsdecode(source)))  # ~notes.mp4 is a name, too
+        return _open_path(path, value_range, cache_bytes)
     if hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__"):
         return ArrayStack(source, "array", value_range)
     kind = type(source).__name__

@@ -159,8 +159,13 @@ def to_rgb_uint8(image: Any, value_range: ValueRange | None = None) -> Frame:
         rgb[..., :2] = _to_uint8(pixels, value_range)
         rgb[..., 2] = 0
     else:
-        rgb[...] = _to_uint8(pixels[..., :3], value_range)
+        rgb[...] = _to_uint8(_colours(pixels), value_range)
     return rgb
+
+
+def _colours(image: NDArray[Any]) -> NDArray[Any]:
+    """Image without its fourth channel, alpha."""
+    return image[..., :3] if image.ndim == 3 else image
 
 
 def _to_uint8(pixels: NDArray[Any], value_range: ValueRange | None) -> NDArray[np.uint8]:
@@ -181,12 +186,14 @@ def _to_uint8(pixels: NDArray[Any], value_range: ValueRange | None) -> NDArray[n
 def sample_range(images: Iterable[NDArray[Any]]) -> ValueRange:
     """Range by which values are scaled: smallest to largest finite value of all images.
 
-    Floating-point values that all lie within 0 and 1 give (0, 1). Where all values are one, the
-    range starts at it, so that it becomes black.
+    Alpha does not count: how opaque a pixel is says nothing of its brightness. Floating-point
+    values that all lie within 0 and 1 give (0, 1). Where all values are one, the range starts at
+    it, so that it becomes black.
     """
     low, high, floating = math.inf, -math.inf, True
     for image in images:
         floating = floating and image.dtype.kind == "f"
+        image = _colours(image)
         finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))

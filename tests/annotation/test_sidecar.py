@@ -84,6 +84,19 @@ def test_whatever_was_done_and_undone_is_found_again(
     assert everything(formats.read(path)) == everything(tracks)  # it is a plain annotation file
 
 
+def test_half_a_character_in_a_label_stops_no_autosave(tmp_path: Path) -> None:
+    path = tmp_path / f"a{SUFFIX}"
+    tracks = start()
+    autosave = Autosave(path, CLIP, tracks)
+    History(tracks, committed=autosave.append)
+    tracks.rename(1, "dog \ud83d")
+    assert load(path).tracks.label(1) == "dog \ud83d"
+    autosave.close()
+    for again in (load(path).tracks, formats.read(path)):
+        assert everything(again) == everything(tracks)
+    Autosave(path, CLIP, again).close()
+
+
 def test_one_is_resumed_where_the_person_was(video: Path) -> None:
     tracks, autosave = worked(video)
     found = find(video)

@@ -208,7 +208,7 @@ def test_coco_that_cannot_be_tracks(changes: dict[str, Any], message: str) -> No
 def test_coco_with_one_track_of_two_labels() -> None:
     old = '"id": 2, "category_id": 1'
     text = coco.dumps(two_objects(), CLIP).replace(old, old.replace("1", "2"))
-    with pytest.raises(FormatError, match="annotation number 2: track 1 is called 'cat' here"):
+    with pytest.raises(FormatError, match="annotation number 2: object 1 is called 'cat' here"):
         coco.loads(text)
 
 
@@ -440,6 +440,16 @@ def test_voc_known_values() -> None:
     assert fourth.findtext("object/truncated") == "1"
 
 
+def test_voc_labels_are_lines_and_the_background_is_one_of_them_once() -> None:
+    tracks = two_objects()
+    tracks.rename(1, "big\r\ndog")
+    tracks.rename(2, "background")
+    files = unpacked(voc.dumps(tracks, CLIP))
+    assert files["labelmap.txt"] == "background:::\nbig dog:::\n"
+    first = ElementTree.fromstring(files["Annotations/000000.xml"])
+    assert [of.text for of in first.iterfind("object/name")] == ["big dog", "background"]
+
+
 @given(annotations())
 def test_voc_pixels_lie_in_the_frame(tracks: Tracks) -> None:
     files = unpacked(voc.dumps(tracks, CLIP))
@@ -509,6 +519,31 @@ def test_ids_that_count_from_0_become_one_higher() -> None:
         mot.loads("1,0,1,1,9,9,1,1,1\n1,-1,1,1,9,9,1,1,1\n")
 
 
+def test_ids_of_many_digits_stay_apart() -> None:
+    """As floats both would be 90071992547409936, and two objects one."""
+    ids = [90071992547409931, 90071992547409932]
+    tracks = Tracks()
+    for object_id in ids:
+        tracks.draw(tracks.add_object("dog", object_id), object_id % 2, (10, 20, 50, 60))
+    texts = {of: of.dumps(tracks) for of in (formats.csv, json, mot)}
+    texts |= {of: of.dumps(tracks, CLIP) for of in (coco, cvat)}
+    for module, text in texts.items():
+        assert module.loads(text).object_ids == ids
+    assert mot.loads("1,3.0,1,2,3,4,1,1,1\n").object_ids == [3]
+
+
+def test_reading_takes_no_longer_a_line_the_more_objects_there_are(monkeypatch) -> None:
+    """Cells of a microscope are thousands; to list them all at each line took minutes."""
+    tracks = two_objects()
+    texts = {of: of.dumps(tracks) for of in (formats.csv, mot)} | {coco: coco.dumps(tracks, CLIP)}
+    listed: list[Tracks] = []
+    every = Tracks.object_ids.fget
+    monkeypatch.setattr(Tracks, "object_ids", property(lambda of: listed.append(of) or every(of)))
+    for module, text in texts.items():
+        assert len(module.loads(text)) == len(tracks)
+    assert listed == []
+
+
 def test_our_own_files_are_never_taken_for_others() -> None:
     tracks = Tracks()
     tracks.draw(tracks.add_object('"annotations": ["x"]'), 0, (0, 0, 9, 9))
@@ -530,7 +565,15 @@ def test_formats_that_have_to_know_the_clip(tmp_path: Path, suffix: str) -> None
     assert path.stat().st_size > 0
 
 
-@pytest.mark.parametrize("suffix", OF_CLIP)
+@pytest.mark.parametrize("suffix", [".json", ".coco.json"])
+def test_half_a_character_is_kept_where_json_has_a_word_for_it(tmp_path: Path, suffix: str) -> None:
+    tracks = two_objects()
+    tracks.rename(1, "dog \ud83d")
+    formats.write(tmp_path / f"a{suffix}", tracks, replace(CLIP, name="caf\udce9.mp4"))
+    assert formats.read(tmp_path / f"a{suffix}").label(1) == "dog \ud83d"
+
+
+@pytest.mark.parametrize("suffix", [".cvat.xml", ".yolo.zip", ".voc.zip"])
 def test_a_label_that_utf8_lacks(tmp_path: Path, suffix: str) -> None:
     tracks = two_objects()
     tracks.rename(1, "\ud800")

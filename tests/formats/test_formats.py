@@ -137,6 +137,14 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path, suffix: str) -> None
     np.testing.assert_allclose(back.get(1, 3).box_xyxy, [1 / 3, 2.0, 30.1, 40.7], rtol=1e-15)
 
 
+def test_an_absent_mark_in_the_third_day_of_a_film_is_read() -> None:
+    tracks = one_object()
+    late = range(5_000_001, 5_000_004)
+    for frame in late:
+        tracks.put(1, frame, ABSENT)
+    assert json.loads(json.dumps(tracks)).absent_spans(1) == [late]
+
+
 def test_line_ends_in_a_label_survive_the_file(tmp_path: Path) -> None:
     tracks = Tracks()
     tracks.draw(tracks.add_object('a\r\nb\r"c",\n'), 0, (0, 0, 9, 9))

@@ -171,6 +171,18 @@ def test_other_files_are_refused_with_a_reason(tmp_path: Path, content: bytes, s
         load_network(tmp_path / "weights.pth")
 
 
+def test_a_file_that_was_cut_off_anywhere_is_damaged_or_refused(tmp_path: Path) -> None:
+    for new in (True, False):
+        torch.save(
+            {"a": torch.zeros(9)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=new
+        )
+        whole = (tmp_path / "whole.pth").read_bytes()
+        for length in range(0, len(whole), 7):
+            (tmp_path / "cut.pth").write_bytes(whole[:length])
+            with pytest.raises(WeightsError, match=r"cut\.pth"):
+                read_checkpoint(tmp_path / "cut.pth")
+
+
 def test_pickles_are_never_run(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": _Trap()}, tmp_path / "trap.pth")
@@ -185,9 +197,10 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="not an Ocean checkpoint"):
         load_network(tmp_path / "other.pth")
-    torch.save([torch.zeros(3)], tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match="no state_dict"):
-        load_network(tmp_path / "list.pth")
+    for content in ([torch.zeros(3)], {0: torch.zeros(3)}):
+        torch.save(content, tmp_path / "list.pth")
+        with pytest.raises(WeightsError, match="no state_dict"):
+            load_network(tmp_path / "list.pth")
     metadata = {"format": "napari-ocean", "preset": "huge"}
     save_file({"a": torch.zeros(1)}, tmp_path / "new.safetensors", metadata)
     with pytest.raises(WeightsError, match="'huge'"):

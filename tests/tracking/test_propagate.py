@@ -13,6 +13,7 @@ from napari_ocean.errors import BoxError, TracksError, VideoError
 from napari_ocean.tracking import Tracker, load_tracker, propagate, step_together
 from napari_ocean.tracking.propagate import Corrections
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State, TrackBox, Tracks
+from napari_ocean.video import FrameArray, open_video
 
 CLIP = demo_clip()
 FRAMES = CLIP.frames[:12]
@@ -46,6 +47,25 @@ def test_forward_gives_every_frame_from_the_drawn_one(tracker: Tracker) -> None:
     np.testing.assert_array_equal(first.box_xyxy, CLIP.truth_xyxy[4])
     found = np.array([p.box_xyxy for p in predictions])
     assert boxes.iou(found, CLIP.truth_xyxy[4:12]).min() > 0.5
+
+
+def test_what_is_yielded_is_the_callers(tracker: Tracker) -> None:
+    """To xywh in place, as scripts do: the drawn box and what begins at it stay as they are."""
+    tracks = drawn((1, 0))
+    wanted = [p.box_xyxy.tolist() for p in propagate(FRAMES[:3], tracks, tracker=tracker)]
+    seen = []
+    for p in propagate(FRAMES[:3], tracks, tracker=tracker):
+        seen.append(p.box_xyxy.tolist())
+        p.box_xyxy[2:] -= p.box_xyxy[:2]
+    assert seen == wanted
+
+
+def test_a_video_that_is_open_stays_open(tracker: Tracker) -> None:
+    """The data of napari's layer is a view of one, which goes on being shown."""
+    with open_video(FRAMES[:2]) as video:
+        for given in (video, FrameArray(video)):
+            assert len(list(propagate(given, drawn((1, 0)), tracker=tracker))) == 2
+            assert video.frame(0).shape == FRAMES.shape[1:]
 
 
 def test_backward_walks_down_and_respects_the_range(tracker: Tracker) -> None:

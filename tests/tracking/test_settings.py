@@ -27,6 +27,15 @@ def test_values_out_of_range_are_refused_by_name(name: str, value: float) -> Non
         SiameseSettings(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("memory", 39), ("every", 0), ("template_every", 0), ("iterations", -1)],
+)
+def test_counts_that_are_too_small_name_the_least(name: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} is {value}; it must be at least {value + 1}\."):
+        OnlineSettings(**{name: value})
+
+
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"windw.*known: penalty_k"):
         settings_from({"windw": 1}, LITE, OnlineSettings())

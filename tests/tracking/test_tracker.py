@@ -105,8 +105,9 @@ def test_a_path_is_taken_as_it_is(tmp_path) -> None:
     torch.manual_seed(0)
     save_network(OceanNet(LITE), tmp_path / "mine.safetensors", {})
     assert load_tracker(tmp_path / "mine.safetensors").net.preset == LITE
-    with pytest.raises(WeightsError, match=r"nowhere\.pth"):
-        load_tracker(tmp_path / "nowhere.pth")
+    for nowhere in (tmp_path / "nowhere.pth", "~nowhere.pth"):
+        with pytest.raises(WeightsError, match=r"nowhere\.pth"):
+            load_tracker(nowhere)
 
 
 def test_unknown_devices_are_refused() -> None:

@@ -37,6 +37,16 @@ def test_range_is_sampled_from_few_frames_spread_evenly() -> None:
         assert [int(video.frame(at)[0, 0, 0]) for at in (0, 75, 13)] == [0, 255, 255]
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_opacity_is_no_brightness(kind: type) -> None:
+    """Of a camera of 12 bits in an RGBA array: full opacity would leave the picture black."""
+    stack = np.full((2, 8, 9, 4), 65535, kind)
+    stack[..., :3] = np.linspace(0, 4095, 9).reshape(9, 1)
+    with open_video(stack) as video:
+        np.testing.assert_array_equal(video.frame(0), to_rgb_uint8(stack[0]))
+        assert video.frame(0).max() == 255
+
+
 @pytest.mark.parametrize(
     ("pixel", "expected"),
     [

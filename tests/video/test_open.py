@@ -57,6 +57,18 @@ def test_a_name_with_a_colon_is_no_protocol(
         assert video.name == "12:30:05.mp4"
 
 
+def test_a_name_with_a_tilde_is_nobodys_home(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some programs call what they are about to replace."""
+    shutil.copy(film, tmp_path / "~clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    with open_video("~clip.mp4") as video:
+        assert video.name == "~clip.mp4"
+    with pytest.raises(VideoError, match=r"There is no file or folder ~nobody\.mp4"):
+        open_video("~nobody.mp4")
+
+
 @pytest.mark.parametrize("source", [None, 3, [1, 2], object()])
 def test_neither_path_nor_array(source: Any) -> None:
     with pytest.raises(VideoError, match="neither a path nor an array"):
