@@ -25,7 +25,7 @@ NAME = "YOLO labels"
 def dumps(tracks: Tracks, clip: Clip) -> bytes:
     """Write the zip file."""
     rows = parsing.certain_rows(tracks)
-    classes = parsing.numbered((_line(row.label) for row in rows), start=0)
+    classes = parsing.numbered((parsing.one_line(row.label) for row in rows), start=0)
     names = stems(clip)
     files: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.frame):
@@ -40,18 +40,14 @@ def dumps(tracks: Tracks, clip: Clip) -> bytes:
             (x1 - x0) / width,
             (y1 - y0) / height,
         )
-        line = " ".join([str(classes[_line(row.label)]), *(f"{share:.8f}" for share in shares)])
+        number = classes[parsing.one_line(row.label)]
+        line = " ".join([str(number), *(f"{share:.8f}" for share in shares)])
         name = f"labels/{names[row.frame]}.txt"
         files[name] = f"{files.get(name, '')}{line}\n"
     files["classes.txt"] = "".join(f"{label}\n" for label in classes)
     named = "".join(f"  {k}: {_quoted(label)}\n" for label, k in classes.items()) or "  {}\n"
     files["data.yaml"] = f"train: images\nval: images\nnames:\n{named}"
     return zipped(files)
-
-
-def _line(label: str) -> str:
-    """Label on one line, which is never empty."""
-    return " ".join(label.split()) or "object"
 
 
 def _quoted(label: str) -> str:

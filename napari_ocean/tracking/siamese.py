@@ -140,7 +140,7 @@ def select(
     best = np.unravel_index(np.argmax(ranked), ranked.shape)
     own = float(score[best])
     return Candidate(
-        _amplify(boxes[:, best[0], best[1]], previous_wh, settings),
+        boxes[:, best[0], best[1]],
         own,
         float(penalty[best]),
         own if learnt is None else confidence(own, float(learnt[best])),
@@ -152,16 +152,6 @@ def _window(size: int) -> FloatArray:
     """Cosine window over the score map, zero at its border."""
     hann = np.hanning(size)
     return np.outer(hann, hann)
-
-
-def _amplify(
-    box_xyxy: FloatArray, previous_wh: FloatArray, settings: SiameseSettings
-) -> FloatArray:
-    """Box of the size that a network means which shows too little of a change of size."""
-    middle, size = (box_xyxy[:2] + box_xyxy[2:]) / 2, box_xyxy[2:] - box_xyxy[:2]
-    growth = np.log(size / previous_wh) - settings.size_bias
-    half = previous_wh * np.exp(settings.size_gain * growth) / 2
-    return np.concatenate([middle - half, middle + half])
 
 
 def confidence(score: float, learnt: float) -> float:
