@@ -34,7 +34,6 @@ SPACE: Mapping[str, tuple[float, float]] = {
     "window_influence": (0.1, 0.5),
     "aware_weight": (0.0, 0.6),
     "aspect_share": (0.0, 1.0),
-    "score_gain": (0.7, 1.3),
     "score_offset": (0.0, 4.0),
     "learnt_weight": (0.1, 0.5),
     "template_share": (0.0, 0.7),

@@ -210,7 +210,7 @@ class Session:
         regular, aware = said[4], said[5] if len(said) > 5 else None
         settings = self._settings
         score = siamese.fuse_scores(regular, aware, settings.aware_weight)
-        score = siamese.calibrate(score, settings.score_gain, settings.score_offset)
+        score = siamese.calibrate(score, settings.score_offset)
         return siamese.stretch(said[:4], self._stretch_wh), score
 
     def _crops(self, patches_rgb: Sequence[Image]) -> Tensor:
@@ -227,7 +227,7 @@ class Session:
     def _prediction(self, confidence: float, state: State) -> Prediction:
         box = boxes.from_center(self._center_xy, self._size_wh)
         offset = 0.0 if self._update is None else self._settings.confidence_offset
-        score = float(siamese.calibrate(np.array(confidence), 1.0, offset))
+        score = float(siamese.calibrate(np.array(confidence), offset))
         return Prediction(box_xyxy=box, score=score, state=state)
 
     def _study(self, tracker: Tracker, shown: Sequence[Shown], *, guessed: bool) -> None:

@@ -51,10 +51,8 @@ class SiameseSettings:
     aspect_share: float = 0.0
     """How far boxes are given the aspect of the drawn one where the network, looking at the first
     frame, finds another, in [0, 1]; besides what the online update learns of its extent (ours)."""
-    score_gain: float = 1.0
-    """Factor on the score's logit, which makes a probability of it (ours; Platt, 1999)."""
     score_offset: float = 0.0
-    """Added to the score's logit (ours)."""
+    """Added to the score's logit, which makes a probability of it (ours; Platt, 1999)."""
     confidence_offset: float = 0.0
     """With the online update, added to the logit of the two scores' common confidence, which makes
     a chance of what is reported; states are judged without it (ours)."""
@@ -99,7 +97,7 @@ class SiameseSettings:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it must be a finite number, {bound} or more."
                 )
-        free = ("score_gain", "score_offset", "confidence_offset")
+        free = ("score_offset", "confidence_offset")
         if not all(math.isfinite(getattr(self, name)) for name in free):
             raise ConfigError(f"{', '.join(free)} must be finite numbers.")
         if self.lost_score > self.found_score:

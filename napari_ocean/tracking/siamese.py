@@ -87,12 +87,12 @@ def both_ways(maps: FloatArray) -> FloatArray:
     return np.asarray((plain + mirror) / 2)
 
 
-def calibrate(score: FloatArray, gain: float, offset: float) -> FloatArray:
-    """Scores in [0, 1] whose logit is multiplied and moved (Platt scaling)."""
-    if (gain, offset) == (1.0, 0.0):
+def calibrate(score: FloatArray, offset: float) -> FloatArray:
+    """Scores in [0, 1] whose logit is moved (Platt scaling)."""
+    if offset == 0:
         return score
     held = np.clip(score, 1e-6, 1 - 1e-6)
-    return np.asarray(1 / (1 + ((1 - held) / held) ** gain * np.exp(-offset)))
+    return np.asarray(1 / (1 + (1 - held) / held * np.exp(-offset)))
 
 
 def stretch(boxes: FloatArray, factor_wh: FloatArray) -> FloatArray:

@@ -105,8 +105,8 @@ def test_looks_are_taken_where_the_target_was_found() -> None:
 
 def test_calibration_keeps_the_order_and_can_do_nothing() -> None:
     scores = np.linspace(0, 1, 11)
-    assert calibrate(scores, 1.0, 0.0) is scores
-    raised = calibrate(scores, 0.8, 2.0)
+    assert calibrate(scores, 0.0) is scores
+    raised = calibrate(scores, 2.0)
     assert (np.diff(raised) > 0).all()
     assert ((raised >= 0) & (raised <= 1)).all()
-    np.testing.assert_allclose(calibrate(np.array([0.5]), 1.3, 1.0), 1 / (1 + np.exp(-1)))
+    np.testing.assert_allclose(calibrate(np.array([0.5]), 1.0), 1 / (1 + np.exp(-1)))
