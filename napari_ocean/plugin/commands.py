@@ -73,19 +73,6 @@ class Commands:
             raise TracksError("Select an object first, by its box or in the list of objects.")
         return chosen or ids
 
-    def unlocked(self) -> list[int]:
-        """Objects that a command is for which changes one after the other: all of them or none.
-
-        Raises
-        ------
-        TracksError
-            As :meth:`objects`, and if one is locked.
-        """
-        ids = self.objects()
-        for object_id in ids:
-            self._session.tracks.check_unlocked(object_id)
-        return ids
-
     # -- marks -------------------------------------------------------------------------------------
 
     def keyframe(self) -> None:
@@ -122,13 +109,11 @@ class Commands:
 
     def start_here(self) -> None:
         """Begin the objects on this frame."""
-        for object_id in self.unlocked():
-            self._session.start_here(object_id, self._place.frame)
+        self._session.start_here(self.objects(), self._place.frame)
 
     def end_here(self) -> None:
         """End the objects on this frame."""
-        for object_id in self.unlocked():
-            self._session.end_here(object_id, self._place.frame)
+        self._session.end_here(self.objects(), self._place.frame)
 
     def delete_box(self) -> None:
         """Delete the boxes on this frame; the objects stay."""
@@ -150,39 +135,37 @@ class Commands:
 
     def delete(self) -> None:
         """Delete the selected objects."""
-        ids, session = self.unlocked(), self._session
+        ids, session = self.objects(), self._session
         n_boxes = sum(len(session.tracks.frames(object_id)) for object_id in ids)
         names = ", ".join(session.name(object_id) for object_id in ids)
         gone, undo = counted(n_boxes, "box", "es"), native("Ctrl+Z")
-        for object_id in ids:
-            session.delete_object(object_id)
+        session.delete_objects(ids)
         self._place.tell(f"Deleted {names}, {gone}; {undo} brings them back.")
 
     def join(self) -> None:
         """Merge the selected objects into the first one."""
-        keep, *others = self.unlocked()
+        keep, *others = self.objects()
         if not others:
             raise TracksError("Select the two objects that are one.")
-        for other in others:
-            self._session.join(keep, other)
+        self._session.join(keep, others)
         self._place.tell(f"Merged into {self._session.name(keep)}.")
 
     def split(self) -> None:
         """Give the boxes from this frame on to a new object."""
-        for object_id in self.unlocked():
-            new_id = self._session.split(object_id, self._place.frame)
-            self._place.tell(f"Object {new_id} goes on from frame {self._place.frame}.")
+        object_id, *others = self.objects()
+        if others:
+            raise TracksError("Select one object only.")
+        new_id = self._session.split(object_id, self._place.frame)
+        self._place.tell(f"Object {new_id} goes on from frame {self._place.frame}.")
 
     def interpolate(self, curve: Curve = Curve.LINEAR) -> None:
         """Interpolate between the keyframes before and after this frame."""
-        session, done = self._session, False
-        for object_id in self.unlocked():
-            span = around(session.tracks.keyframes(object_id), self._place.frame)
-            if span is not None:
-                session.interpolate([object_id], span[0], span[1] + 1, curve)
-                done = True
-        if not done:
+        session, frame = self._session, self._place.frame
+        found = {k: around(session.tracks.keyframes(k), frame) for k in self.objects()}
+        spans = {k: range(span[0], span[1] + 1) for k, span in found.items() if span is not None}
+        if not spans:
             raise TracksError(NOT_BETWEEN)
+        session.interpolate(spans, curve)
 
     # -- review ------------------------------------------------------------------------------------
 
@@ -198,8 +181,7 @@ class Commands:
         """Mark the boxes flagged on this frame as fine, and go to the next flag."""
         session, frame = self._session, self._place.frame
         here = self.flags_here()
-        for flag in here:
-            session.mark_fine([flag.object_id], flag.start, flag.stop)
+        session.mark_fine({flag.object_id: range(flag.start, flag.stop) for flag in here})
         if not here:
             self._place.tell(f"Nothing is flagged on frame {frame}.")
         if here or session.review.queue():

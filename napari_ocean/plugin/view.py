@@ -200,11 +200,11 @@ class BoxesView:
         """Delete some rows."""
         if rows:
             gone = set(rows)
-            with self._own_write():
-                self.layer.remove(list(rows))
             for row in rows:
                 self.seen.pop(self.rows[row] or (0, 0), None)
             self.rows = [key for row, key in enumerate(self.rows) if row not in gone]
+            with self._own_write():  # it tells at once which of the rows left are selected
+                self.layer.remove(list(rows))
 
     def _move(self, keys: Mapping[int, Key]) -> Mapping[int, Key]:
         """Have some rows show other boxes; return those that could."""

@@ -311,7 +311,7 @@ def test_work_of_a_crash_that_was_set_aside_comes_back_whole(
     assert head.with_suffix(".journal").exists()
     assert len(sidecar.read(head)) == 20
     aside = sidecar.set_aside(head)
-    desk.widget.session.delete_object(1)
+    desk.widget.session.delete_objects([1])
     desk.widget.load(aside)
     assert desk.widget.session.tracks.frames(2) == list(range(20))
 

@@ -45,7 +45,7 @@ def work(session: Session) -> None:
     session.mark_absent([1], 9, 11)
     session.set_object(2, color="#102030")
     session.rename(2, "cat")
-    session.delete_object(2)
+    session.delete_objects([2])
     session.undo()
     session.show_frame(7)
     row = session.view.rows.index((1, 7))

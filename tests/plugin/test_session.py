@@ -375,11 +375,11 @@ def _done(session: Session) -> None:
 
 def test_what_an_undo_brings_back_waits_as_it_did(session: Session) -> None:
     _done(session)
-    session.delete_object(1)
+    session.delete_objects([1])
     session.undo()
     assert pending(session) == ({}, {})
     draw(session, 7, box(60))
-    session.delete_object(2)
+    session.delete_objects([2])
     session.undo()
     assert pending(session) == ({2: [7]}, {2: [7]})
     session.remove([1], 4)
@@ -391,7 +391,7 @@ def test_boxes_that_change_hands_wait_as_they_did(session: Session) -> None:
     _done(session)
     new = session.split(1, 3)
     assert pending(session) == ({}, {})
-    session.join(1, new)
+    session.join(1, [new])
     assert pending(session) == ({}, {})
 
 
@@ -427,7 +427,7 @@ def test_an_undone_run_leaves_its_drawing_waiting(session: Session) -> None:
 def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session) -> None:
     draw(session, 4, box(10))
     session.draw(1, 12, box(40))
-    session.interpolate([1], 4, 13)
+    session.interpolate({1: range(4, 13)})
     assert pending(session) == ({1: [12]}, {1: [4]})
 
 
@@ -510,7 +510,7 @@ def test_a_prompt_does_not_bring_back_a_deleted_box(session: Session) -> None:
 def test_a_prompt_of_a_deleted_object_that_is_moved_is_a_new_one(session: Session) -> None:
     mine = own_layer(session.image, (0, box(10)), (0, box(60, 40)))
     session.absorb(mine, 0)
-    session.delete_object(2)
+    session.delete_objects([2])
     session.absorb(mine, 0)
     assert session.tracks.object_ids == [1]
     mine.data = [mine.data[0], mine.data[1] + [0, 0, 3]]
