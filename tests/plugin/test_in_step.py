@@ -230,6 +230,16 @@ def test_all_selected_objects_are_changed_or_none(desk: Desk) -> None:
     assert "locked" in desk.errors[-1]
 
 
+def test_one_of_the_selected_objects_may_be_deleted(desk: Desk) -> None:
+    for corner in (10, 60):
+        desk.draw(0, box(corner, 100))
+    desk.widget.choose([1, 2])
+    desk.widget.session.delete_objects([1])
+    desk.qtbot.wait(60)
+    assert desk.widget.session.selected() == {2}
+    assert desk.widget.controls.label.native.text() == "object"
+
+
 def test_fine_marks_no_other_object_than_the_selected_one(desk: Desk) -> None:
     session = _tracked(desk).widget.session
     desk.draw(3, box(120, 100))
