@@ -338,6 +338,41 @@ def test_a_source_typed_into_the_table_is_taken_over(session: Session) -> None:
     assert_in_step(session)
 
 
+def test_a_column_of_the_persons_own_is_kept(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    session.layer.features["behaviour"] = ["runs", "sleeps"]
+    session.choose_next(2)
+    draw(session, 1, box(42))
+    track(session, 1, range(1, 3))
+    assert_in_step(session)
+    assert session.layer.features["behaviour"].tolist()[:2] == ["runs", "sleeps"]
+    shapes, settings, _ = session.layer.as_layer_data_tuple()
+    copy = Shapes(shapes, **settings)
+    assert copy.features["behaviour"].tolist()[:2] == ["runs", "sleeps"]
+
+
+@pytest.mark.parametrize("theirs", [{"behaviour": ["runs", "sleeps"]}, {}])
+def test_a_table_put_in_the_place_of_ours_costs_no_object(
+    session: Session, theirs: dict[str, list[str]]
+) -> None:
+    draw(session, 0, box(10), box(40))
+    session.set_object(2, label="cat")
+    session.layer.features = theirs
+    session.pull()
+    assert session.object_ids == [1, 2]
+    assert session.undo_labels[0] == "Rename object 2"
+    draw(session, 1, box(42))
+    assert_in_step(session)
+
+
+@pytest.mark.parametrize("theirs", [1e20, float(2**63), -5, 0.5, np.nan, np.inf])
+def test_a_number_that_is_no_id_is_that_of_a_new_object(session: Session, theirs: float) -> None:
+    mine = Shapes([layers.rectangle(0, box(10), session.image)], features={"object_id": [theirs]})
+    assert absorb(session, mine, 0) == []
+    session.flush()
+    assert session.object_ids == [1]
+
+
 def test_doubt_is_seen_in_the_label(session: Session) -> None:
     draw(session, 0, box(10))
     track(session, 1, range(2))
