@@ -279,6 +279,8 @@ class Controls(QWidget):
     def set_running(self, running: bool) -> None:
         """Show Stop instead of the Track buttons, and lock what a run depends on."""
         self.tracking.setCurrentIndex(1 if running else 0)
+        self.progress.setRange(0, 0 if running else 1)  # without an end it moves to and fro
+        self.progress.reset()
         self.stop.setEnabled(running)
         self.pause.setEnabled(running)
         self.show_held(False)
@@ -359,6 +361,7 @@ def _text(name: str) -> QLabel:
     text = QLabel()
     text.setObjectName(name)
     text.setWordWrap(True)
+    text.setTextFormat(Qt.TextFormat.PlainText)  # labels may look like anything
     text.setAlignment(Qt.AlignmentFlag.AlignTop)
     return text
 

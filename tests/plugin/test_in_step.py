@@ -399,3 +399,27 @@ def test_what_a_run_says_at_its_end_stays(desk: Desk) -> None:
     desk.widget._soon.setInterval(0)
     desk.qtbot.wait(50)
     assert desk.widget.controls.status.text().startswith("Done: ")
+
+
+# -- several clips, layers and widgets --
+
+
+def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    progress = desk.widget.controls.progress
+    assert (progress.minimum(), progress.maximum()) == (0, 0)
+    desk.viewer.layers.remove(desk.boxes)
+    assert progress.maximum() > 0
+
+
+# -- keys that can do nothing say so --
+
+
+def test_labels_are_shown_as_they_are_typed(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget.session.set_object(1, label="<b>fly</b>")
+    desk.widget.perform("delete")
+    status = desk.widget.controls.status
+    assert "<b>fly</b>" in status.text()
+    assert status.textFormat() == Qt.TextFormat.PlainText
