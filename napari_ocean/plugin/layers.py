@@ -184,9 +184,9 @@ def current_frame(image: Image, dims: Dims) -> int:
 
 
 def show_frame(image: Image, dims: Dims, frame: int) -> None:
-    """Move the viewer to a frame of the image layer."""
+    """Move the viewer to a frame of the image layer, the nearest one that there is."""
     point = shown(image, dims)
-    point[time_axis(image)] = frame
+    point[time_axis(image)] = min(max(frame, 0), n_frames(image) - 1)
     axis = time_axis(image) - image.ndim
     dims.set_point(axis % dims.ndim, float(image.data_to_world(point)[axis]))
 

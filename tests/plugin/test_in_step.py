@@ -416,6 +416,13 @@ def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None
 # -- keys that can do nothing say so --
 
 
+def test_a_leap_ends_with_the_clip(desk: Desk) -> None:
+    desk.viewer.add_points(np.array([[99.0, 5, 5]]))
+    desk.go_to(15)
+    desk.widget.perform("ahead")
+    assert desk.viewer.dims.point[0] == 19
+
+
 def test_labels_are_shown_as_they_are_typed(desk: Desk) -> None:
     desk.draw(0)
     desk.widget.session.set_object(1, label="<b>fly</b>")
