@@ -81,7 +81,7 @@ class OceanWidget(QWidget):
 
     def _connect(self) -> None:
         on = self.controls
-        on.image.changed.connect(lambda: self._show_image())
+        on.image.changed.connect(self._on_image)
         on.color_by.changed.connect(lambda: self._show_colors())
         for command in COMMANDS:
             button = getattr(on, command.name, None)
@@ -156,8 +156,7 @@ class OceanWidget(QWidget):
     @property
     def frame(self) -> int:
         """Frame of the chosen video in view."""
-        image = self.image
-        if image is None or image.ndim < 3:
+        if (image := self.image) is None or image.ndim < 3:
             return 0
         return layers.current_frame(image, self.viewer.dims)
 
@@ -175,6 +174,11 @@ class OceanWidget(QWidget):
         """Offer the layers that there are now, keeping what was chosen."""
         self._choices.offer_images(self.viewer.layers)
         self._show_image(getattr(event, "value", None))
+
+    def _on_image(self) -> None:
+        self._chosen = []  # another clip's
+        self._show_image()
+        self._on_selection()
 
     def _show_image(self, added: Any = None) -> None:
         on, image = self.controls, self.image

@@ -404,6 +404,24 @@ def test_what_a_run_says_at_its_end_stays(desk: Desk) -> None:
 # -- several clips, layers and widgets --
 
 
+def test_what_is_selected_in_one_clip_is_not_in_another(desk: Desk) -> None:
+    on, first = desk.widget.controls, desk.image
+    other = desk.viewer.add_image(desk.clip.frames, name="other")
+    for image in (other, first):
+        on.image.value = image
+        desk.draw(0, box(10))
+        desk.draw(0, box(60))
+    desk.widget.choose([1])
+    desk.viewer.add_points(np.zeros((1, 3)))  # which has the images offered again
+    assert desk.widget.chosen == [1]
+    on.image.value = other
+    desk.qtbot.wait(60)
+    assert (desk.widget.chosen, on.objects.ids) == ([], [])
+    on.image.value = first
+    desk.qtbot.wait(60)
+    assert (desk.widget.chosen, on.objects.ids) == ([1], [1])
+
+
 def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None:
     desk.draw(0)
     desk.press("forward")
