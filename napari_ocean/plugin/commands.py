@@ -56,7 +56,7 @@ class Commands:
     def _session(self) -> Session:
         session = self._place.session
         if session is None or not session.tracks.object_ids:
-            raise TracksError("There is no box yet; draw one around the object first.")
+            raise TracksError(NO_BOX)
         return session
 
     def objects(self) -> list[int]:
@@ -70,14 +70,18 @@ class Commands:
         ids = self._session.tracks.object_ids
         chosen = [object_id for object_id in self._place.chosen if object_id in ids]
         if not chosen and len(ids) > 1:
-            raise TracksError("Select an object first, by its box or in the list of objects.")
+            raise TracksError(SELECT_ONE)
         return chosen or ids
 
     # -- marks -------------------------------------------------------------------------------------
 
     def keyframe(self) -> None:
         """Take the machine's boxes on this frame for keyframes."""
-        self._session.keep(self.objects(), self._place.frame)
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        here = [box for box in map(session.tracks.on_frame(frame).get, ids) if box is not None]
+        if all(box.is_keyframe for box in here):
+            raise TracksError(YOURS_ALREADY if here else NO_BOX_HERE)
+        session.keep(ids, frame)
 
     def absent(self) -> None:
         """Mark this frame absent; where all are, take that back up to the end of the stretch."""
@@ -102,7 +106,7 @@ class Commands:
         boxes = {object_id: session.tracks.get(object_id, frame) for object_id in self.objects()}
         known = {object_id: box for object_id, box in boxes.items() if box is not None}
         if not known:
-            raise TracksError("There is no box on this frame that could be marked as hidden.")
+            raise TracksError(NO_BOX_HERE)
         on = not all(box.occluded for box in known.values())
         session.mark_occluded(list(known), frame, frame + 1, occluded=on)
         self._place.tell(f"Hidden on frame {frame}." if on else f"Not hidden on frame {frame}.")
@@ -117,7 +121,10 @@ class Commands:
 
     def delete_box(self) -> None:
         """Delete the boxes on this frame; the objects stay."""
-        self._session.remove(self.objects(), self._place.frame)
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        if all(session.tracks.cell(object_id, frame) is None for object_id in ids):
+            raise TracksError(NO_BOX_HERE)
+        session.remove(ids, frame)
 
     def clear_on(self) -> None:
         """Delete the machine's boxes after this frame, up to the next keyframe of each object."""
@@ -237,7 +244,7 @@ class Commands:
 
     def back(self) -> None:
         """Go some frames back."""
-        self._place.visit(max(self._place.frame - STRIDE, 0))
+        self._place.visit(self._place.frame - STRIDE)
 
     def end_of(self, object_id: int) -> None:
         """Go to the first box of an object, or from there to its last one."""
@@ -257,6 +264,10 @@ class Commands:
 
     def _travel(self, name: str, word: str) -> None:
         session = self._place.session
+        if session is not None and session.in_run:  # another widget's run counts too
+            raise TracksError(STOP_FIRST)
+        if session is not None and session.busy:
+            raise TracksError("Finish the shape that you are drawing first.")
         step: Step | None = None if session is None else getattr(session, name)()
         if step is None:
             self._place.tell(f"There is nothing to {name}.")
@@ -269,6 +280,11 @@ class Commands:
 STRIDE = 10
 """Frames that a person leaps over at once."""
 
+NO_BOX = "There is no box yet; draw one around the object first."
+SELECT_ONE = "Select an object first, by its box or in the list of objects."
+NO_BOX_HERE = "The object has no box on this frame."
+YOURS_ALREADY = "It is one of yours already."
+STOP_FIRST = "Stop the run first."
 NOT_BETWEEN = (
     "This frame does not lie between two boxes of yours; draw or correct one on each side."
 )

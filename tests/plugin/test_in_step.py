@@ -422,6 +422,17 @@ def test_what_is_selected_in_one_clip_is_not_in_another(desk: Desk) -> None:
     assert (desk.widget.chosen, on.objects.ids) == ([1], [1])
 
 
+def test_no_undo_during_the_run_of_another_widget(desk: Desk) -> None:
+    second = OceanWidget(desk.viewer)
+    desk.viewer.window.add_dock_widget(second, name="Ocean again")
+    desk.draw(0)
+    desk.press("forward")
+    second.perform("undo")
+    assert second.controls.status.text() == "Stop the run first."
+    desk.wait()
+    assert desk.widget.session.tracks.frames(1) == list(range(20))
+
+
 def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None:
     desk.draw(0)
     desk.press("forward")
@@ -432,6 +443,35 @@ def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None
 
 
 # -- keys that can do nothing say so --
+
+
+def test_nothing_can_be_drawn_in_3d(desk: Desk) -> None:
+    desk.viewer.dims.ndisplay = 3
+    desk.press("draw")
+    assert desk.errors == ["Nothing can be drawn in clip boxes now; switch to the 2D view."]
+    desk.viewer.dims.ndisplay = 2
+    desk.press("draw")
+    assert desk.boxes.mode == "add_rectangle"
+
+
+def test_a_shape_in_the_hand_is_finished_before_an_undo(desk: Desk) -> None:
+    desk.draw(0)
+    desk.boxes.mode = "add_polygon"
+    mouse(desk.boxes, "mouse_press", (0, 10, 10))
+    mouse(desk.boxes, "mouse_release", (0, 10, 10))
+    desk.widget.perform("undo")
+    assert desk.errors == ["Finish the shape that you are drawing first."]
+    assert desk.widget.session.undo_labels == ["Draw object"]
+
+
+@pytest.mark.parametrize("name", ["keyframe", "delete_box", "occluded"])
+def test_where_there_is_no_box_the_keys_for_boxes_say_so(desk: Desk, name: str) -> None:
+    desk.draw(0)
+    desk.go_to(5)
+    desk.widget.perform(name)
+    assert desk.errors == ["The object has no box on this frame."]
+    assert desk.widget.controls.status.text() == desk.errors[0]
+    assert desk.widget.session.undo_labels == ["Draw object"]
 
 
 def test_a_leap_ends_with_the_clip(desk: Desk) -> None:
