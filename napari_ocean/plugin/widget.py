@@ -82,6 +82,7 @@ class OceanWidget(QWidget):
     def _connect(self) -> None:
         on = self.controls
         on.image.changed.connect(self._on_image)
+        on.shapes.changed.connect(self._shortcuts.draw_in)
         on.color_by.changed.connect(lambda: self._show_colors())
         for command in COMMANDS:
             button = getattr(on, command.name, None)

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_ocean.annotation import sidecar
-from napari_ocean.plugin import runner
+from napari_ocean.plugin import layers, runner
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import Source
 from tests.plugin.conftest import Desk, drag, mouse
@@ -442,7 +442,28 @@ def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None
     assert progress.maximum() > 0
 
 
-# -- keys that can do nothing say so --
+# -- keys --
+
+
+def test_t_tracks_from_the_layer_that_is_drawn_in(desk: Desk) -> None:
+    press = desk.viewer.window._qt_viewer._key_map_handler.press_key
+    mine = desk.viewer.add_shapes(ndim=3, name="mine")
+    other = desk.viewer.add_shapes(ndim=3, name="other")
+    desk.widget.controls.shapes.value = mine
+    press("W")
+    assert (desk.viewer.layers.selection.active, mine.mode) == (mine, "add_rectangle")
+    mine.add_rectangles([layers.rectangle(0, desk.clip.truth_xyxy[0], desk.image)])
+    press("T")
+    desk.wait()
+    assert desk.widget.session.tracks.frames(1) == list(range(20))
+    desk.widget.controls.shapes.value = other
+    desk.viewer.layers.selection.active = mine
+    press("T")
+    assert mine.mode == "add_path"
+    desk.viewer.layers.selection.active = other
+    desk.widget.shut_down()
+    press("T")
+    assert other.mode == "add_path"
 
 
 def test_nothing_can_be_drawn_in_3d(desk: Desk) -> None:
