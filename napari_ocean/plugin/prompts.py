@@ -18,7 +18,7 @@ from napari.layers import Shapes
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
-from napari_ocean.plugin.view import NEW_OBJECT, object_ids
+from napari_ocean.plugin.view import NEW_OBJECT, ids_in
 from napari_ocean.tracks import Source
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
     """
     found = layers.read_boxes(layer, session.image)
     n_rows = len(found.frames)
-    ids = object_ids(layer.features.get("object_id", [NEW_OBJECT] * n_rows))
+    ids = ids_in(layer.features.get("object_id", [NEW_OBJECT] * n_rows))
     made = list(layer.features.get("source", [Source.DRAWN.value] * n_rows))
     moved = list(known)
     places = list(zip(found.boxes_xyxy, found.frames.tolist(), strict=True))

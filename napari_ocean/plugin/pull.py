@@ -166,9 +166,9 @@ def _take_typed(session: Session, view: BoxesView, edited: set[int]) -> list[int
             continue
         if _take_source(session, key, sources[row]):
             rows.append(row)
-        label = before[key[0]]
-        if labels[row] != label == tracks.label(key[0]):  # of several, the first counts
-            tracks.rename(key[0], labels[row])
+        label, typed = before[key[0]], labels[row].strip()
+        if typed != label == tracks.label(key[0]):  # of several, the first counts
+            tracks.rename(key[0], typed or label)
             rows += view.rows_of(key[0])
     return rows
 

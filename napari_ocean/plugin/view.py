@@ -130,12 +130,12 @@ class BoxesView:
 
     def claims(self, found: layers.LayerBoxes) -> list[Key]:
         """Object and frame that each row of the layer claims."""
-        ids = object_ids(self.layer.features["object_id"])
+        ids = ids_in(self.layer.features["object_id"])
         return list(zip(ids, found.frames.tolist(), strict=True))
 
     def column(self, name: str) -> list[str]:
-        """Column of the feature table as text, whatever a person may have typed."""
-        return [str(value) for value in self.layer.features[name]]
+        """Column of the feature table as text, whatever a person may have typed; empty for NaN."""
+        return [str(value) if value == value else "" for value in self.layer.features[name]]
 
     def rows_of(self, object_id: int) -> list[int]:
         """Rows that show an object."""
@@ -353,7 +353,7 @@ class BoxesView:
             self.edited.emit()
 
 
-def object_ids(column: Iterable[Any]) -> list[int]:
+def ids_in(column: Iterable[Any]) -> list[int]:
     """Ids that a feature column names; that of a new object where there is none that can be."""
     numbers = layers.numbers(column, NEW_OBJECT)
     return [int(number) if 0 < number <= LAST_ID else NEW_OBJECT for number in numbers]

@@ -135,7 +135,7 @@ def test_undo_and_redo_name_the_frames_and_go_where_one_was_edited(desk: Desk) -
 
     desk.draw(0)
     find(desk, [0.9] * 5)
-    desk.widget.session.rename(1, "dog")
+    desk.widget.session.set_object(1, label="dog")
     desk.go_to(3)
     press(desk, "O")
     desk.go_to(1)
@@ -416,6 +416,15 @@ def test_earlier_work_is_offered_and_resumed(
     assert again.widget.session.tracks.frames(1) == [0, 1, 3, 4, 5]
     assert again.widget.session.tracks.cell(1, 2) is ABSENT
     assert sorted(again.shown()) == [(1, k) for k in (0, 1, 3, 4, 5)]
+
+
+def test_earlier_work_of_one_box_is_counted_as_such(
+    desk: Desk, open_desk: Callable[..., Desk]
+) -> None:
+    desk.draw(0)
+    desk.viewer.close()
+    again = open_desk()
+    assert again.widget.controls.saved_text.text().endswith("video: 1 box of 1 object.")
 
 
 def test_earlier_work_of_two_clips_stays_offered(

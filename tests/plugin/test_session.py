@@ -212,13 +212,25 @@ def test_labels_flow_both_ways(session: Session) -> None:
     session.choose_next(0, "dog")
     draw(session, 0, box(10))
     track(session, 1, range(5))
-    session.rename(1, "cat")
+    session.set_object(1, label="cat")
     assert set(session.layer.features["label"]) == {"cat"}
     table = session.layer.features.copy()
     table.loc[3, "label"] = "cow"
     session.layer.features = table
     session.pull()
     assert session.tracks.label(1) == "cow"
+    assert_in_step(session)
+
+
+@pytest.mark.parametrize("typed", ["", "  ", np.nan])
+def test_an_emptied_label_is_that_before(session: Session, typed: object) -> None:
+    session.choose_next(0, "dog")
+    draw(session, 0, box(10))
+    table = session.layer.features.copy()
+    table["label"] = [typed]
+    session.layer.features = table
+    session.pull()
+    assert session.tracks.label(1) == "dog"
     assert_in_step(session)
 
 
@@ -469,7 +481,7 @@ def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session
 def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
     draw(session, 0, box(10), box(40))
     track(session, 1, range(10))
-    session.rename(2, "cat")
+    session.set_object(2, label="cat")
     session.close()
     again = Session(session.image, session.layer)
     want = [(r.object_id, r.label, r.frame, r.box.source) for r in session.tracks.rows()]
