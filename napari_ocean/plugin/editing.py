@@ -92,10 +92,6 @@ class Editing(ABC):
         with self._edit(f"{word[next(iter(settings))]} {self.name(object_id)}"):
             self.tracks.set_object(object_id, **settings)
 
-    def rename(self, object_id: int, label: str) -> None:
-        """Change an object's label."""
-        self.set_object(object_id, label=label)
-
     def delete_objects(self, object_ids: Iterable[int]) -> None:
         """Delete objects with all their boxes and marks."""
         with self._on_each(object_ids, "Delete") as ids:

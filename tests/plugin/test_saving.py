@@ -44,7 +44,7 @@ def work(session: Session) -> None:
     track(session, 1, range(12))
     session.mark_absent([1], 9, 11)
     session.set_object(2, color="#102030")
-    session.rename(2, "cat")
+    session.set_object(2, label="cat")
     session.delete_objects([2])
     session.undo()
     session.show_frame(7)
@@ -90,7 +90,7 @@ def test_the_first_edit_after_resuming_leaves_the_large_file_alone(tmp_path: Pat
     (path,) = tmp_path.iterdir()
     before = path.read_bytes()
     draw(again, 20, box(30))
-    again.rename(2, "bird")
+    again.set_object(2, label="bird")
     assert path.read_bytes() == before
     killed = opened(tmp_path)
     killed.resume()

@@ -38,7 +38,7 @@ def test_every_edit_is_a_step_with_its_name(session: Session) -> None:
     session.flush()
     session.layer.remove([row_of(session, 1, 2)])
     session.pull()
-    session.rename(1, "cat")
+    session.set_object(1, label="cat")
     assert session.undo_labels == [
         "Rename object 1",
         "Delete 1 box of object 1",
