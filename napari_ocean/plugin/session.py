@@ -426,8 +426,9 @@ class Session(Editing):
         self._start_history(pending)
         self.next_label = str(saved.place.get("label", self.next_label))
         self.choose_next(NEW_OBJECT)
-        self._dirty = {key for key in self.view.rows if key}
-        self._show()
+        self._dirty, self._stale = {key for key in self.view.rows if key}, True
+        if not self.busy:
+            self._show()
         self.changed.emit(before | set(self.tracks.object_ids))
         return saved.place
 

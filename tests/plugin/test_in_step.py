@@ -16,7 +16,7 @@ from napari_ocean.plugin import layers, runner
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import Source
 from tests.plugin.conftest import Desk, drag, mouse
-from tests.plugin.hands import box, track
+from tests.plugin.hands import assert_in_step, box, track
 
 
 def _tracked(desk: Desk) -> Desk:
@@ -440,6 +440,24 @@ def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None
     assert (progress.minimum(), progress.maximum()) == (0, 0)
     desk.viewer.layers.remove(desk.boxes)
     assert progress.maximum() > 0
+
+
+def test_a_shape_in_the_hand_outlives_the_window(desk: Desk) -> None:
+    desk.draw(0, box(20, 60))
+    layer = desk.boxes
+    layer.mode = "add_polygon"
+    for at in ((10, 10), (10, 40), (40, 40), (40, 10)):
+        mouse(layer, "mouse_press", (0, *at))
+        mouse(layer, "mouse_release", (0, *at))
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    again = OceanWidget(desk.viewer)
+    assert (again.session.busy, layer.nshapes) == (True, 2)
+    again.perform("stop")
+    layer._finish_drawing()
+    again.take_over_edits()
+    assert_in_step(again.session)
+    assert again.session.tracks.object_ids == [1, 2]
+    again.shut_down()
 
 
 # -- keys --
