@@ -148,6 +148,8 @@ def _adopt(session: Session, row: int, wanted: Key, keys: list[Any]) -> int | No
     if object_id in known and _locked(session, object_id):
         object_id = NEW_OBJECT
     object_id = session.object_for(object_id)
+    if session.tracks.info(object_id).hidden:
+        session.tell(f"{session.name(object_id)} is hidden; show it to see this box.", again=True)
     old = keys.index((object_id, frame)) if (object_id, frame) in keys else None
     if old is not None:
         keys[old] = None

@@ -238,6 +238,14 @@ def test_hidden_objects_are_not_in_the_layer(session: Session) -> None:
     assert_in_step(session)
 
 
+def test_a_box_drawn_for_a_hidden_object_is_told_of(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.set_object(1, hidden=True)
+    session.choose_next(1)
+    assert draw(session, 1, box(12)) == ["object 1 is hidden; show it to see this box."]
+    assert (session.tracks.frames(1), session.layer.nshapes) == ([0, 1], 0)
+
+
 def test_absent_frames_have_no_box_until_one_is_drawn(session: Session) -> None:
     draw(session, 0, box(10))
     track(session, 1, range(10))
