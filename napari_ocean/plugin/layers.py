@@ -105,7 +105,10 @@ class ImageSource(SourceBase):
         """Frame as RGB uint8, shape (H, W, 3)."""
         where = list(self._index)
         where[self._time] = self._check(index)
-        pixels = _read(self._data[tuple(where)])
+        try:
+            pixels = _read(self._data[tuple(where)])
+        except OSError as error:
+            raise VideoError(f"Frame {index} of {self.name} cannot be read: {error}.") from error
         if self._colour is not None:
             pixels = np.moveaxis(pixels, 0, -1)
         return to_rgb_uint8(pixels, value_range=self._value_range)
