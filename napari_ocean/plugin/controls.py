@@ -323,7 +323,11 @@ class Controls(QWidget):
 
 
 def show_keys(parent: QWidget) -> None:
-    """Show the cheat-sheet, beside the work and not in front of it."""
+    """Show the cheat-sheet, beside the work and not in front of it; one is enough."""
+    there = parent.findChildren(QDialog, "cheat_sheet")
+    if there:
+        there[0].raise_()
+        return
     box = QDialog(parent)
     box.setObjectName("cheat_sheet")
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

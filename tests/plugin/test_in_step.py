@@ -10,6 +10,7 @@ import pytest
 from napari.layers.shapes._shapes_key_bindings import delete_selected_shapes
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDialog
 
 from napari_ocean.annotation import sidecar
 from napari_ocean.plugin import layers, runner
@@ -511,6 +512,17 @@ def test_where_there_is_no_box_the_keys_for_boxes_say_so(desk: Desk, name: str) 
     assert desk.errors == ["The object has no box on this frame."]
     assert desk.widget.controls.status.text() == desk.errors[0]
     assert desk.widget.session.undo_labels == ["Draw object"]
+
+
+def test_the_keys_are_shown_once(desk: Desk) -> None:
+    for _ in range(2):
+        desk.widget.perform("keys")
+    (sheet,) = desk.widget.findChildren(QDialog)
+    sheet.close()
+    desk.qtbot.wait(20)
+    desk.widget.perform("keys")
+    (sheet,) = desk.widget.findChildren(QDialog)
+    sheet.close()
 
 
 def test_a_leap_ends_with_the_clip(desk: Desk) -> None:
