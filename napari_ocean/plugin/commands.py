@@ -56,7 +56,7 @@ class Commands:
     def _session(self) -> Session:
         session = self._place.session
         if session is None or not session.tracks.object_ids:
-            raise TracksError("There is no box yet; draw one around the object first.")
+            raise TracksError(NO_BOX)
         return session
 
     def objects(self) -> list[int]:
@@ -70,27 +70,18 @@ class Commands:
         ids = self._session.tracks.object_ids
         chosen = [object_id for object_id in self._place.chosen if object_id in ids]
         if not chosen and len(ids) > 1:
-            raise TracksError("Select an object first, by its box or in the list of objects.")
+            raise TracksError(SELECT_ONE)
         return chosen or ids
-
-    def unlocked(self) -> list[int]:
-        """Objects that a command is for which changes one after the other: all of them or none.
-
-        Raises
-        ------
-        TracksError
-            As :meth:`objects`, and if one is locked.
-        """
-        ids = self.objects()
-        for object_id in ids:
-            self._session.tracks.check_unlocked(object_id)
-        return ids
 
     # -- marks -------------------------------------------------------------------------------------
 
     def keyframe(self) -> None:
         """Take the machine's boxes on this frame for keyframes."""
-        self._session.keep(self.objects(), self._place.frame)
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        here = [box for box in map(session.tracks.on_frame(frame).get, ids) if box is not None]
+        if all(box.is_keyframe for box in here):
+            raise TracksError(YOURS_ALREADY if here else NO_BOX_HERE)
+        session.keep(ids, frame)
 
     def absent(self) -> None:
         """Mark this frame absent; where all are, take that back up to the end of the stretch."""
@@ -115,24 +106,25 @@ class Commands:
         boxes = {object_id: session.tracks.get(object_id, frame) for object_id in self.objects()}
         known = {object_id: box for object_id, box in boxes.items() if box is not None}
         if not known:
-            raise TracksError("There is no box on this frame that could be marked as hidden.")
+            raise TracksError(NO_BOX_HERE)
         on = not all(box.occluded for box in known.values())
         session.mark_occluded(list(known), frame, frame + 1, occluded=on)
         self._place.tell(f"Hidden on frame {frame}." if on else f"Not hidden on frame {frame}.")
 
     def start_here(self) -> None:
         """Begin the objects on this frame."""
-        for object_id in self.unlocked():
-            self._session.start_here(object_id, self._place.frame)
+        self._session.start_here(self.objects(), self._place.frame)
 
     def end_here(self) -> None:
         """End the objects on this frame."""
-        for object_id in self.unlocked():
-            self._session.end_here(object_id, self._place.frame)
+        self._session.end_here(self.objects(), self._place.frame)
 
     def delete_box(self) -> None:
         """Delete the boxes on this frame; the objects stay."""
-        self._session.remove(self.objects(), self._place.frame)
+        session, ids, frame = self._session, self.objects(), self._place.frame
+        if all(session.tracks.cell(object_id, frame) is None for object_id in ids):
+            raise TracksError(NO_BOX_HERE)
+        session.remove(ids, frame)
 
     def clear_on(self) -> None:
         """Delete the machine's boxes after this frame, up to the next keyframe of each object."""
@@ -150,39 +142,37 @@ class Commands:
 
     def delete(self) -> None:
         """Delete the selected objects."""
-        ids, session = self.unlocked(), self._session
+        ids, session = self.objects(), self._session
         n_boxes = sum(len(session.tracks.frames(object_id)) for object_id in ids)
         names = ", ".join(session.name(object_id) for object_id in ids)
         gone, undo = counted(n_boxes, "box", "es"), native("Ctrl+Z")
-        for object_id in ids:
-            session.delete_object(object_id)
+        session.delete_objects(ids)
         self._place.tell(f"Deleted {names}, {gone}; {undo} brings them back.")
 
     def join(self) -> None:
         """Merge the selected objects into the first one."""
-        keep, *others = self.unlocked()
+        keep, *others = self.objects()
         if not others:
             raise TracksError("Select the two objects that are one.")
-        for other in others:
-            self._session.join(keep, other)
+        self._session.join(keep, others)
         self._place.tell(f"Merged into {self._session.name(keep)}.")
 
     def split(self) -> None:
         """Give the boxes from this frame on to a new object."""
-        for object_id in self.unlocked():
-            new_id = self._session.split(object_id, self._place.frame)
-            self._place.tell(f"Object {new_id} goes on from frame {self._place.frame}.")
+        object_id, *others = self.objects()
+        if others:
+            raise TracksError("Select one object only.")
+        new_id = self._session.split(object_id, self._place.frame)
+        self._place.tell(f"Object {new_id} goes on from frame {self._place.frame}.")
 
     def interpolate(self, curve: Curve = Curve.LINEAR) -> None:
         """Interpolate between the keyframes before and after this frame."""
-        session, done = self._session, False
-        for object_id in self.unlocked():
-            span = around(session.tracks.keyframes(object_id), self._place.frame)
-            if span is not None:
-                session.interpolate([object_id], span[0], span[1] + 1, curve)
-                done = True
-        if not done:
+        session, frame = self._session, self._place.frame
+        found = {k: around(session.tracks.keyframes(k), frame) for k in self.objects()}
+        spans = {k: range(span[0], span[1] + 1) for k, span in found.items() if span is not None}
+        if not spans:
             raise TracksError(NOT_BETWEEN)
+        session.interpolate(spans, curve)
 
     # -- review ------------------------------------------------------------------------------------
 
@@ -198,8 +188,7 @@ class Commands:
         """Mark the boxes flagged on this frame as fine, and go to the next flag."""
         session, frame = self._session, self._place.frame
         here = self.flags_here()
-        for flag in here:
-            session.mark_fine([flag.object_id], flag.start, flag.stop)
+        session.mark_fine({flag.object_id: range(flag.start, flag.stop) for flag in here})
         if not here:
             self._place.tell(f"Nothing is flagged on frame {frame}.")
         if here or session.review.queue():
@@ -255,7 +244,7 @@ class Commands:
 
     def back(self) -> None:
         """Go some frames back."""
-        self._place.visit(max(self._place.frame - STRIDE, 0))
+        self._place.visit(self._place.frame - STRIDE)
 
     def end_of(self, object_id: int) -> None:
         """Go to the first box of an object, or from there to its last one."""
@@ -275,6 +264,10 @@ class Commands:
 
     def _travel(self, name: str, word: str) -> None:
         session = self._place.session
+        if session is not None and session.in_run:  # another widget's run counts too
+            raise TracksError(STOP_FIRST)
+        if session is not None and session.busy:
+            raise TracksError("Finish the shape that you are drawing first.")
         step: Step | None = None if session is None else getattr(session, name)()
         if step is None:
             self._place.tell(f"There is nothing to {name}.")
@@ -287,6 +280,11 @@ class Commands:
 STRIDE = 10
 """Frames that a person leaps over at once."""
 
+NO_BOX = "There is no box yet; draw one around the object first."
+SELECT_ONE = "Select an object first, by its box or in the list of objects."
+NO_BOX_HERE = "The object has no box on this frame."
+YOURS_ALREADY = "It is one of yours already."
+STOP_FIRST = "Stop the run first."
 NOT_BETWEEN = (
     "This frame does not lie between two boxes of yours; draw or correct one on each side."
 )

@@ -279,6 +279,8 @@ class Controls(QWidget):
     def set_running(self, running: bool) -> None:
         """Show Stop instead of the Track buttons, and lock what a run depends on."""
         self.tracking.setCurrentIndex(1 if running else 0)
+        self.progress.setRange(0, 0 if running else 1)  # without an end it moves to and fro
+        self.progress.reset()
         self.stop.setEnabled(running)
         self.pause.setEnabled(running)
         self.show_held(False)
@@ -321,7 +323,11 @@ class Controls(QWidget):
 
 
 def show_keys(parent: QWidget) -> None:
-    """Show the cheat-sheet, beside the work and not in front of it."""
+    """Show the cheat-sheet, beside the work and not in front of it; one is enough."""
+    there = parent.findChildren(QDialog, "cheat_sheet")
+    if there:
+        there[0].raise_()
+        return
     box = QDialog(parent)
     box.setObjectName("cheat_sheet")
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -359,6 +365,7 @@ def _text(name: str) -> QLabel:
     text = QLabel()
     text.setObjectName(name)
     text.setWordWrap(True)
+    text.setTextFormat(Qt.TextFormat.PlainText)  # labels may look like anything
     text.setAlignment(Qt.AlignmentFlag.AlignTop)
     return text
 

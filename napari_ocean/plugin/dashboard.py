@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from napari.layers import Image
 
-from napari_ocean.plugin.commands import NOT_BETWEEN, around
+from napari_ocean.plugin.commands import (
+    NO_BOX,
+    NO_BOX_HERE,
+    NOT_BETWEEN,
+    SELECT_ONE,
+    STOP_FIRST,
+    YOURS_ALREADY,
+    around,
+)
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.strip import Lane
@@ -18,7 +26,6 @@ SUGGESTIONS = 3
 HINT = "Draw a box around the object (W), then press T to track it."
 NO_FILM = "Drop a video or an image stack on napari, or open the sample: File > Open Sample."
 NO_CLIP = "Open a video or an image stack first."
-NO_BOX = "There is no box yet; draw one around the object first."
 
 
 def whereabouts(image: Image | None, of: Session | None) -> str:
@@ -44,9 +51,10 @@ class Dashboard:
     def __init__(self, controls: Controls) -> None:
         self._on = controls
 
-    def show_history(self, session: Session | None, why_not: str) -> None:
-        """Say what can be undone and redone now, or `why_not`."""
+    def show_history(self, session: Session | None) -> None:
+        """Say what can be undone and redone now, or why not."""
         undo, redo = (session.undo_labels, session.redo_labels) if session else ([], [])
+        why_not = STOP_FIRST if session is not None and session.in_run else ""
         self._on.show_history(next(iter(undo), None), next(iter(redo), None), why_not)
 
     def show(self, session: Session | None, chosen: Sequence[int], frame: int) -> None:
@@ -87,8 +95,8 @@ class Dashboard:
         tracks = session.tracks
         here = [tracks.get(object_id, frame) for object_id in marked]
         known = [box for box in here if box is not None]
-        no_box = "" if known else "The object has no box on this frame."
-        yours = "" if any(not box.is_keyframe for box in known) else "It is one of yours already."
+        no_box = "" if known else NO_BOX_HERE
+        yours = "" if any(not box.is_keyframe for box in known) else YOURS_ALREADY
         on.allow(on.occluded, no_box)
         on.allow(on.keyframe, no_box or yours)
         absent = all(tracks.cell(object_id, frame) is ABSENT for object_id in marked)
@@ -127,6 +135,6 @@ def _why_not(session: Session | None, marked: Sequence[int], *, several: bool) -
     if session is None or not marked:
         return NO_BOX
     if several:
-        return "Select an object first, by its box or in the list of objects."
+        return SELECT_ONE
     locked = [object_id for object_id in marked if session.tracks.info(object_id).locked]
     return f"Object {locked[0]} is locked; unlock it first." if locked else ""

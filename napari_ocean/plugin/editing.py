@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -20,8 +20,8 @@ from napari_ocean.tracks import Tracks
 class Editing(ABC):
     """The editing half of a :class:`~napari_ocean.plugin.session.Session`.
 
-    Frames are ``range(start, stop)``. Each raises a ``TracksError``, and changes nothing, if an
-    object does not exist or is locked.
+    Frames are ``range(start, stop)``. Each is one step, however many objects it is for, and raises
+    a ``TracksError``, with nothing changed, if an object does not exist or is locked.
     """
 
     tracks: Tracks
@@ -98,14 +98,11 @@ class Editing(ABC):
         with self._edit(f"{word[next(iter(settings))]} {self.name(object_id)}"):
             self.tracks.set_object(object_id, **settings)
 
-    def rename(self, object_id: int, label: str) -> None:
-        """Change an object's label."""
-        self.set_object(object_id, label=label)
-
-    def delete_object(self, object_id: int) -> None:
-        """Delete an object with all its boxes and marks."""
-        with self._edit(f"Delete {self.name(object_id)}"):
-            self.tracks.delete_object(object_id)
+    def delete_objects(self, object_ids: Iterable[int]) -> None:
+        """Delete objects with all their boxes and marks."""
+        with self._on_each(object_ids, "Delete") as ids:
+            for object_id in ids:
+                self.tracks.delete_object(object_id)
 
     def take_in(self, others: Tracks, label: str) -> list[int]:
         """Add the objects of another annotation, and return their ids (:func:`.edits.take_in`).
@@ -122,10 +119,11 @@ class Editing(ABC):
         self.note()
         return ids
 
-    def join(self, keep: int, other: int) -> None:
-        """Merge two objects that are one."""
-        with self._edit(f"Merge {self.name(other)} into {self.name(keep)}"):
-            edits.join(self.tracks, keep, other)
+    def join(self, keep: int, others: Sequence[int]) -> None:
+        """Merge objects that are one."""
+        with self._edit(f"Merge {self._names(others)} into {self.name(keep)}"):
+            for other in others:
+                edits.join(self.tracks, keep, other)
 
     def split(self, object_id: int, frame: int) -> int:
         """Give the object's boxes from a frame on to a new object; return its id.
@@ -137,15 +135,17 @@ class Editing(ABC):
         with self._edit(f"Split {self.name(object_id)}"):
             return edits.split(self.tracks, object_id, frame)
 
-    def end_here(self, object_id: int, frame: int) -> None:
-        """Make a frame the object's last: it is absent from then on."""
-        with self._edit(f"End {self.name(object_id)} here"):
-            edits.end_here(self.tracks, object_id, frame, self.n_frames)
+    def end_here(self, object_ids: Iterable[int], frame: int) -> None:
+        """Make a frame the objects' last: they are absent from then on."""
+        with self._on_each(object_ids, "End here:") as ids:
+            for object_id in ids:
+                edits.end_here(self.tracks, object_id, frame, self.n_frames)
 
-    def start_here(self, object_id: int, frame: int) -> None:
-        """Make a frame the object's first: it is absent before."""
-        with self._edit(f"Start {self.name(object_id)} here"):
-            edits.start_here(self.tracks, object_id, frame)
+    def start_here(self, object_ids: Iterable[int], frame: int) -> None:
+        """Make a frame the objects' first: they are absent before."""
+        with self._on_each(object_ids, "Start here:") as ids:
+            for object_id in ids:
+                edits.start_here(self.tracks, object_id, frame)
 
     def mark_absent(
         self, object_ids: Iterable[int], start: int, stop: int, *, absent: bool = True
@@ -175,13 +175,11 @@ class Editing(ABC):
             for object_id in ids:
                 edits.mark_occluded(self.tracks, object_id, start, stop, occluded=occluded)
 
-    def mark_fine(
-        self, object_ids: Iterable[int], start: int, stop: int, *, fine: bool = True
-    ) -> None:
-        """Take machine-made boxes for reviewed, or not."""
-        with self._on_each(object_ids, "Mark as fine:" if fine else "Review again:") as ids:
-            for object_id in ids:
-                edits.mark_fine(self.tracks, object_id, start, stop, fine=fine)
+    def mark_fine(self, spans: Mapping[int, range], *, fine: bool = True) -> None:
+        """Take machine-made boxes for reviewed, or not: frames by object."""
+        with self._on_each(spans, "Mark as fine:" if fine else "Review again:") as ids:
+            for k in ids:
+                edits.mark_fine(self.tracks, k, spans[k].start, spans[k].stop, fine=fine)
 
     def clear(self, object_ids: Iterable[int], start: int, stop: int) -> None:
         """Delete machine-made boxes."""
@@ -210,20 +208,23 @@ class Editing(ABC):
                 if box is not None and not box.is_keyframe:
                     self.tracks.draw(object_id, frame, box.box_xyxy)
 
-    def interpolate(
-        self, object_ids: Iterable[int], start: int, stop: int, curve: Curve = Curve.LINEAR
-    ) -> int:
-        """Interpolate between keyframes and return the number of boxes made."""
-        with self._on_each(object_ids, "Interpolate") as ids:
-            made = {k: interpolate.fill(self.tracks, k, start, stop, curve) for k in ids}
+    def interpolate(self, spans: Mapping[int, range], curve: Curve = Curve.LINEAR) -> int:
+        """Interpolate between keyframes, on frames by object; return the number of boxes made."""
+        with self._on_each(spans, "Interpolate") as ids:
+            made = {
+                k: interpolate.fill(self.tracks, k, spans[k].start, spans[k].stop, curve)
+                for k in ids
+            }
         for object_id in filter(made.get, made):
-            self.pending.filled(self.tracks, object_id, range(start, stop))
+            self.pending.filled(self.tracks, object_id, spans[object_id])
         self.note()
         return sum(made.values())
 
     @contextmanager
     def _on_each(self, object_ids: Iterable[int], what: str) -> Iterator[list[int]]:
         ids = sorted(object_ids)
-        of = self.name(ids[0]) if len(ids) == 1 else f"{len(ids)} objects"
-        with self._edit(f"{what} {of}"):
+        with self._edit(f"{what} {self._names(ids)}"):
             yield ids
+
+    def _names(self, ids: Sequence[int]) -> str:
+        return self.name(ids[0]) if len(ids) == 1 else f"{len(ids)} objects"

@@ -2,7 +2,8 @@
 
 napari ignores the key bindings of a manifest, so they are bound here, while a widget is open, and
 taken back when it closes. All of them are bound to the viewer, where the keys of napari's layers go
-before ours; only T is bound to the boxes layer too, in the place of a tool that draws open lines.
+before ours; only T is bound to the layers that boxes are drawn in too, in the place of a tool that
+draws open lines.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ class Shortcuts:
     def __init__(self, viewer: Any, run: Callable[[str], None]) -> None:
         self.viewer = viewer
         self.run = run
-        self._layers: list[Shapes] = []
+        self._layers: list[Shapes] = []  # one may be claimed twice
+        self._drawn_in: Shapes | None = None
 
     def bind(self) -> None:
         """Bind all keys and offer all commands; the newest widget of a viewer gets them."""
@@ -137,15 +139,22 @@ class Shortcuts:
             _withdraw()
 
     def claim(self, layer: Shapes) -> None:
-        """Give the commands' keys priority over napari's tools in a boxes layer."""
-        if layer not in self._layers:
-            self._layers.append(layer)
-            for command in _shadowing():
-                act = partial(_call, self.viewer, command.name)
-                layer.bind_key(command.key, _ignoring_owner(act), overwrite=True)
+        """Give the commands' keys priority over napari's tools in a layer."""
+        self._layers.append(layer)
+        for command in _shadowing():
+            act = partial(_call, self.viewer, command.name)
+            layer.bind_key(command.key, _ignoring_owner(act), overwrite=True)
+
+    def draw_in(self, layer: Shapes | None) -> None:
+        """Claim the layer that a person has chosen to draw in, in the place of the one before."""
+        before, self._drawn_in = self._drawn_in, layer
+        if layer is not None:
+            self.claim(layer)
+        if before is not None:
+            self.release(before)
 
     def release(self, layer: Shapes) -> None:
-        """Give a layer napari's keys back, unless another widget works with it."""
+        """Give a layer napari's keys back, unless it is claimed by somebody else too."""
         if layer in self._layers:
             self._layers.remove(layer)
             if not any(layer in other._layers for other in _open):

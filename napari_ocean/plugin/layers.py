@@ -105,7 +105,10 @@ class ImageSource(SourceBase):
         """Frame as RGB uint8, shape (H, W, 3)."""
         where = list(self._index)
         where[self._time] = self._check(index)
-        pixels = _read(self._data[tuple(where)])
+        try:
+            pixels = _read(self._data[tuple(where)])
+        except OSError as error:
+            raise VideoError(f"Frame {index} of {self.name} cannot be read: {error}.") from error
         if self._colour is not None:
             pixels = np.moveaxis(pixels, 0, -1)
         return to_rgb_uint8(pixels, value_range=self._value_range)
@@ -184,9 +187,9 @@ def current_frame(image: Image, dims: Dims) -> int:
 
 
 def show_frame(image: Image, dims: Dims, frame: int) -> None:
-    """Move the viewer to a frame of the image layer."""
+    """Move the viewer to a frame of the image layer, the nearest one that there is."""
     point = shown(image, dims)
-    point[time_axis(image)] = frame
+    point[time_axis(image)] = min(max(frame, 0), n_frames(image) - 1)
     axis = time_axis(image) - image.ndim
     dims.set_point(axis % dims.ndim, float(image.data_to_world(point)[axis]))
 

@@ -6,6 +6,7 @@ The manifest (``configurations`` in ``napari.yaml``) declares the settings; napa
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -51,7 +52,7 @@ def load() -> Preferences:
 def weights_of(model: str, folder: str) -> str:
     """File of a preset in the folder that a person has set, else the preset itself."""
     for suffix in (".safetensors", ".pth"):
-        path = Path(folder).expanduser() / f"{model}{suffix}"
+        path = Path(os.path.expanduser(folder)) / f"{model}{suffix}"
         if folder and path.is_file():
             return str(path)
     return model

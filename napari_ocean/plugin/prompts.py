@@ -18,7 +18,7 @@ from napari.layers import Shapes
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
 from napari_ocean.plugin import layers
-from napari_ocean.plugin.view import NEW_OBJECT
+from napari_ocean.plugin.view import NEW_OBJECT, ids_in
 from napari_ocean.tracks import Source
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
     """
     found = layers.read_boxes(layer, session.image)
     n_rows = len(found.frames)
-    ids = layers.numbers(layer.features.get("object_id", [NEW_OBJECT] * n_rows), NEW_OBJECT)
+    ids = ids_in(layer.features.get("object_id", [NEW_OBJECT] * n_rows))
     made = list(layer.features.get("source", [Source.DRAWN.value] * n_rows))
     moved = list(known)
     places = list(zip(found.boxes_xyxy, found.frames.tolist(), strict=True))
@@ -97,8 +97,7 @@ def absorb(session: Session, layer: Shapes, frame: int, known: list[Prompt]) -> 
         if problem is not None:
             session.tell(problem)
         elif made[row] not in MACHINE:
-            wanted = int(ids[row])
-            placed = stayed[row] or _place(session, *places[row], frame, wanted, moved)
+            placed = stayed[row] or _place(session, *places[row], frame, ids[row], moved)
             if placed is not None:
                 now.append(placed)
     return now

@@ -148,6 +148,8 @@ def _adopt(session: Session, row: int, wanted: Key, keys: list[Any]) -> int | No
     if object_id in known and _locked(session, object_id):
         object_id = NEW_OBJECT
     object_id = session.object_for(object_id)
+    if session.tracks.info(object_id).hidden:
+        session.tell(f"{session.name(object_id)} is hidden; show it to see this box.", again=True)
     old = keys.index((object_id, frame)) if (object_id, frame) in keys else None
     if old is not None:
         keys[old] = None
@@ -166,9 +168,9 @@ def _take_typed(session: Session, view: BoxesView, edited: set[int]) -> list[int
             continue
         if _take_source(session, key, sources[row]):
             rows.append(row)
-        label = before[key[0]]
-        if labels[row] != label == tracks.label(key[0]):  # of several, the first counts
-            tracks.rename(key[0], labels[row])
+        label, typed = before[key[0]], labels[row].strip()
+        if typed != label == tracks.label(key[0]):  # of several, the first counts
+            tracks.rename(key[0], typed or label)
             rows += view.rows_of(key[0])
     return rows
 

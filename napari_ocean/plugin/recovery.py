@@ -148,11 +148,10 @@ class Recovery:
         if place is not None and place.path in saving.in_use(image):
             place = None  # another layer shows the same clip, and goes on with it
         if place is not None and place.saved is not None:
-            n_objects, n_boxes = len(place.saved.tracks.object_ids), len(place.saved.tracks)
-            objects = counted(n_objects, "object")
-            self._text.setText(
-                f"There is earlier work on this video: {n_boxes} boxes of {objects}."
-            )
+            tracks = place.saved.tracks
+            boxes = counted(len(tracks), "box", "es")
+            objects = counted(len(tracks.object_ids), "object")
+            self._text.setText(f"There is earlier work on this video: {boxes} of {objects}.")
             self._text.setToolTip(str(place.path))
         self._bar.setVisible(place is not None)
 

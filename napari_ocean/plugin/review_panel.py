@@ -31,6 +31,12 @@ _LINES = range(2, 7)
 LINK = "#2f7de1"
 """Colour of links, readable on dark and on light."""
 
+_BUTTONS = (
+    ("previous_flag", "◀ Previous", "Go to the flagged frame before"),
+    ("fine", "✓ Fine", "The boxes flagged here are good; go to the next"),
+    ("next_flag", "Next ▶", "Go to the next flagged frame"),
+)
+
 CLEAR = (
     "Nothing to review: no low score, no jump, no two objects in one place. Slow drift and "
     "look-alikes without a box do not show here; play the clip through once."
@@ -71,14 +77,12 @@ class ReviewPanel(QWidget):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.itemClicked.connect(self._on_clicked)
         self.list.itemActivated.connect(self._on_clicked)
-        self.previous_flag = self._button("previous_flag", "◀ Previous", "Go to the flag before")
-        self.fine = self._button("fine", "✓ Fine", "The boxes flagged here are good; go on")
-        self.next_flag = self._button("next_flag", "Next ▶", "Go to the next flagged frame")
+        self.buttons = {name: self._button(name, text) for name, text, _ in _BUTTONS}
         row = QWidget()
         buttons = QHBoxLayout(row)
         buttons.setContentsMargins(0, 0, 0, 0)
         buttons.setSpacing(4)
-        for button in (self.previous_flag, self.fine, self.next_flag):
+        for button in self.buttons.values():
             buttons.addWidget(button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -87,10 +91,9 @@ class ReviewPanel(QWidget):
             layout.addWidget(part)
         self.show_flags([], {}, {})
 
-    def _button(self, name: str, text: str, what: str) -> QPushButton:
+    def _button(self, name: str, text: str) -> QPushButton:
         button = QPushButton(text)
         button.setObjectName(f"review_{name}")
-        button.setToolTip(tip(what, name))
         button.clicked.connect(lambda: self.asked.emit(name))
         return button
 
@@ -136,12 +139,10 @@ class ReviewPanel(QWidget):
         ]
         self.suggestions.setText(f"Correct first: {', '.join(links)}")
         self.suggestions.setVisible(bool(links))
-        for button in (self.previous_flag, self.fine, self.next_flag):
-            button.setEnabled(bool(flags))
-            name = button.objectName().removeprefix("review_")
-            button.setToolTip(
-                tip(_WHAT[name], name) if flags else "There is nothing left to review."
-            )
+        for name, _, what in _BUTTONS:
+            self.buttons[name].setEnabled(bool(flags))
+            why_not = "There is nothing left to review."
+            self.buttons[name].setToolTip(tip(what, name) if flags else why_not)
 
     def mark(self, frame: int, object_ids: Collection[int]) -> None:
         """Mark the line of the flag on a frame, of one of the objects if any are named."""
@@ -160,13 +161,6 @@ class ReviewPanel(QWidget):
     def _on_link(self, target: str) -> None:
         object_id, _, frame = target.partition(":")
         self.suggested.emit(int(object_id), int(frame))
-
-
-_WHAT = {
-    "previous_flag": "Go to the flagged frame before",
-    "fine": "The boxes flagged here are good; go to the next",
-    "next_flag": "Go to the next flagged frame",
-}
 
 
 def _line(flag: Flag, names: Mapping[int, str]) -> str:

@@ -108,7 +108,6 @@ class Runner:
             follow=self._controls.follow.value,
         )
         self._controls.set_running(True)
-        self._controls.progress.setRange(0, 0)
         self.told.emit("Loading the tracker…")
         self.run.advanced.connect(self._on_batch)
         self.run.ended.connect(self._on_ended)
@@ -180,7 +179,6 @@ class Runner:
             return
         run.session.flush()
         self._controls.set_running(False)
-        self._controls.progress.setRange(0, 1)
         self._controls.progress.setValue(0 if run.problem else 1)
         if run.problem is None and run.follow and not run.stopped and not self.in_hand():
             self._show_frame(run, run.home)

@@ -17,19 +17,19 @@ state
 undo
     ``undo() -> Step or None``, ``redo()``, ``undo_labels``, ``redo_labels`` (newest first).
 objects
-    ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_object(id)``, ``join(keep,
-    other)``, ``split(id, frame) -> new id``, ``end_here(id, frame)``, ``start_here(id, frame)``,
-    ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> ids``.
+    ``set_object(id, label=, color=, hidden=, locked=)``, ``delete_objects(ids)``, ``join(keep,
+    others)``, ``split(id, frame) -> new id``, ``end_here(ids, frame)``, ``start_here(ids,
+    frame)``, ``select(ids)`` on the frame shown, ``take_in(tracks, label) -> ids``.
 marks (over ``range(start, stop)``; each raises ``TracksError`` on locked objects)
-    ``mark_absent(ids, start, stop, absent=True)``, ``mark_occluded(...)``, ``mark_fine(...)``,
-    ``clear(ids, start, stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there,
-    ``keep(ids, frame)`` turns the machine's boxes into keyframes, ``interpolate(ids, start, stop,
-    curve)``.
+    ``mark_absent(ids, start, stop, absent=True)``, ``mark_occluded(...)``, ``clear(ids, start,
+    stop)`` machine-made boxes, ``remove(ids, frame)`` what stands there, ``keep(ids, frame)``
+    turns the machine's boxes into keyframes; ``mark_fine({id: range}, fine=True)``,
+    ``interpolate({id: range}, curve)``.
 review
     ``review``, a :class:`~napari_ocean.plugin.reviewing.Review`.
 autosave
     ``find_saved(user_folder) -> Place``, ``resume() -> place dict``, ``decline()``,
-    ``place``, ``note(place)``, ``saving`` False switches it off.
+    ``place``, ``note()``, ``saving`` False switches it off.
 """
 
 from __future__ import annotations
@@ -426,8 +426,9 @@ class Session(Editing):
         self._start_history(Pending.of(self.tracks, saved.place.get("waiting")))
         self.next_label = str(saved.place.get("label", self.next_label))
         self.choose_next(NEW_OBJECT)
-        self._dirty = {key for key in self.view.rows if key}
-        self._show()
+        self._dirty, self._stale = {key for key in self.view.rows if key}, True
+        if not self.busy:
+            self._show()
         self.changed.emit(before | set(self.tracks.object_ids))
         return saved.place
 

@@ -27,6 +27,9 @@ from napari_ocean.tracks import Row, TrackBox, Tracks
 NEW_OBJECT = 0
 """Object id of a shape that was just drawn and belongs to nobody yet."""
 
+LAST_ID = 2**31 - 1
+"""Highest object id that is read from a feature table: whatever files and tables can hold."""
+
 WHOLE = 400
 """Boxes up to which the layer holds the whole annotation; so many cost napari no more than one."""
 
@@ -122,17 +125,17 @@ class BoxesView:
 
     def read(self) -> layers.LayerBoxes:
         """Boxes that the layer shows."""
-        self._trim_features()
+        self._mend_features()
         return layers.read_boxes(self.layer, self.image, own=True)
 
     def claims(self, found: layers.LayerBoxes) -> list[Key]:
         """Object and frame that each row of the layer claims."""
-        ids = layers.numbers(self.layer.features["object_id"], NEW_OBJECT)
-        return [(int(o), int(f)) for o, f in zip(ids, found.frames, strict=True)]
+        ids = ids_in(self.layer.features["object_id"])
+        return list(zip(ids, found.frames.tolist(), strict=True))
 
     def column(self, name: str) -> list[str]:
-        """Column of the feature table as text, whatever a person may have typed."""
-        return [str(value) for value in self.layer.features[name]]
+        """Column of the feature table as text, whatever a person may have typed; empty for NaN."""
+        return [str(value) if value == value else "" for value in self.layer.features[name]]
 
     def rows_of(self, object_id: int) -> list[int]:
         """Rows that show an object."""
@@ -144,11 +147,26 @@ class BoxesView:
         self.seen = {k: box for k, box in zip(keys, boxes_xyxy, strict=True) if k}
         self.touched = False
 
-    def _trim_features(self) -> None:
-        """Drop the feature rows that napari leaves behind when all shapes are removed at once."""
-        if len(self.layer.features) > self.layer.nshapes:
-            with self._own_write():
-                self.layer.features = self.layer.features.iloc[: self.layer.nshapes]
+    def _mend_features(self) -> None:
+        """Give the feature table one row for each shape and all our columns; others are a person's.
+
+        napari leaves rows behind when all shapes are removed at once. A person may have put a
+        column into the table, of which napari has no default, or another table in its place.
+        """
+        before, n_shapes = self.layer.features, self.layer.nshapes
+        lost = [name for name in layers.DRAWN if name not in before]
+        same = set(before.columns) == set(self.layer.feature_defaults.columns)
+        if len(before) <= n_shapes and same and not lost:
+            return
+        table = before.iloc[:n_shapes].copy()
+        known = {row: key for row, key in enumerate(self.rows[:n_shapes]) if key}
+        fresh = self._features(known.values())
+        for name in lost:
+            values = np.full(n_shapes, layers.DRAWN[name], dtype=fresh[name].dtype)
+            values[list(known)] = fresh[name]
+            table[name] = values
+        with self._own_write():
+            self.layer.features = table
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -200,11 +218,11 @@ class BoxesView:
         """Delete some rows."""
         if rows:
             gone = set(rows)
-            with self._own_write():
-                self.layer.remove(list(rows))
             for row in rows:
                 self.seen.pop(self.rows[row] or (0, 0), None)
             self.rows = [key for row, key in enumerate(self.rows) if row not in gone]
+            with self._own_write():  # it tells at once which of the rows left are selected
+                self.layer.remove(list(rows))
 
     def _move(self, keys: Mapping[int, Key]) -> Mapping[int, Key]:
         """Have some rows show other boxes; return those that could."""
@@ -239,6 +257,7 @@ class BoxesView:
 
     def _rest(self) -> Rest:
         """Boxes that the layer does not show: of other frames, or hidden."""
+        self._mend_features()
         every = ((row.object_id, row.frame) for row in self.tracks.rows())
         keys = [key for key in every if key not in self.seen]
         shown = {key: self._box(*key).box_xyxy for key in keys}
@@ -254,6 +273,7 @@ class BoxesView:
         rows = sorted(set(rows))
         if not rows:
             return
+        self._mend_features()
         keys = [present(self.rows[row]) for row in rows]
         fresh = self._features(keys)
         table, same = self.layer.features, True
@@ -277,8 +297,11 @@ class BoxesView:
         self._next = (object_id, label)
         ids = self.tracks.object_ids
         new = object_id if object_id in ids else max(ids, default=0) + 1
+        self._mend_features()
         with self._own_write(), self.layer.block_update_properties():  # not that of the selected
-            self.layer.feature_defaults = dict(layers.DRAWN, object_id=object_id, label=label)
+            theirs = self.layer.feature_defaults.iloc[0].to_dict()
+            ours = dict(layers.DRAWN, object_id=object_id, label=label)
+            self.layer.feature_defaults = theirs | ours
             self.layer.current_edge_color = layers.color_of(self.tracks, new)
 
     @property
@@ -328,6 +351,12 @@ class BoxesView:
         if not self._writing:
             self.touched = True
             self.edited.emit()
+
+
+def ids_in(column: Iterable[Any]) -> list[int]:
+    """Ids that a feature column names; that of a new object where there is none that can be."""
+    numbers = layers.numbers(column, NEW_OBJECT)
+    return [int(number) if 0 < number <= LAST_ID else NEW_OBJECT for number in numbers]
 
 
 def present(key: Key | None) -> Key:

@@ -39,8 +39,9 @@ def give_out_whole(layer: Any, rest: Callable[[], Rest]) -> None:
     """Have a boxes layer give out the rest too, from now on; it shows what it showed."""
 
     def contents() -> Contents:
+        others = rest()
         shown: Contents = Shapes.as_layer_data_tuple(layer)
-        return _joined(layer, shown, rest())
+        return _joined(layer, shown, others)
 
     layer.as_layer_data_tuple = contents
 
@@ -48,7 +49,8 @@ def give_out_whole(layer: Any, rest: Callable[[], Rest]) -> None:
 def _joined(layer: Shapes, shown: Contents, rest: Rest) -> Contents:
     data, settings, kind = shown
     n = len(rest.corners)
-    columns = {name: [*layer.features[name], *rest.features[name]] for name in rest.features}
+    own = dict.fromkeys(layer.features, [None] * n)  # columns that a person has added
+    columns = {name: [*layer.features[name], *of] for name, of in (own | rest.features).items()}
     clear = np.zeros((n, 4))
     settings |= {
         "shape_type": [*layer.shape_type, *["rectangle"] * n],

@@ -81,7 +81,8 @@ class OceanWidget(QWidget):
 
     def _connect(self) -> None:
         on = self.controls
-        on.image.changed.connect(lambda: self._show_image())
+        on.image.changed.connect(self._on_image)
+        on.shapes.changed.connect(self._shortcuts.draw_in)
         on.color_by.changed.connect(lambda: self._show_colors())
         for command in COMMANDS:
             button = getattr(on, command.name, None)
@@ -156,8 +157,7 @@ class OceanWidget(QWidget):
     @property
     def frame(self) -> int:
         """Frame of the chosen video in view."""
-        image = self.image
-        if image is None or image.ndim < 3:
+        if (image := self.image) is None or image.ndim < 3:
             return 0
         return layers.current_frame(image, self.viewer.dims)
 
@@ -175,6 +175,11 @@ class OceanWidget(QWidget):
         """Offer the layers that there are now, keeping what was chosen."""
         self._choices.offer_images(self.viewer.layers)
         self._show_image(getattr(event, "value", None))
+
+    def _on_image(self) -> None:
+        self._chosen = []  # another clip's
+        self._show_image()
+        self._on_selection()
 
     def _show_image(self, added: Any = None) -> None:
         on, image = self.controls, self.image
@@ -302,15 +307,12 @@ class OceanWidget(QWidget):
         self._naming.show()
         self._forget_gone()
         self._dashboard.show(session, self._chosen, self.frame)
-        self._show_history()
+        self._dashboard.show_history(self.session)
 
     def _count(self) -> None:
         """Say how much there is, or what to do first."""
         if not self.running:
             self.tell(whereabouts(self.image, self.session))
-
-    def _show_history(self) -> None:
-        self._dashboard.show_history(self.session, "Stop the run first." if self.running else "")
 
     def _show_colors(self) -> None:
         if self.session is not None:
@@ -342,16 +344,13 @@ class OceanWidget(QWidget):
             "load": self.load,
             "export": self.save,
         }
-        if name in ("undo", "redo") and self.running:
-            self.tell("Stop the run first.")
-            return
         if self.session in self._held.take_over(Session.flush):  # what was drawn just now counts
             self._on_selection()
         try:
             (own[name] if name in own else getattr(self._commands, name))()
         except OceanError as error:
             self._fail(error)
-        self._show_history()
+        self._dashboard.show_history(self.session)
 
     def _fail(self, error: OceanError) -> None:
         show_error(str(error))
@@ -363,6 +362,8 @@ class OceanWidget(QWidget):
         layer = self.controls.shapes.value or session.layer
         self.viewer.layers.selection.active = layer
         layer.visible, layer.mode = True, "add_rectangle"
+        if layer.mode != "add_rectangle":
+            raise TracksError(f"Nothing can be drawn in {layer.name} now; switch to the 2D view.")
         self._runner.stay()  # a box is drawn on the frame that is shown now
         if proposed := self._naming.propose(self._chosen, self.frame):
             self.tell(proposed)

@@ -15,10 +15,11 @@ from qtpy.QtCore import Qt
 from napari_ocean.annotation.review import Mark
 from napari_ocean.plugin import objects
 from napari_ocean.plugin.commands import around
+from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import ABSENT, ObjectPrediction, Source, State
 from tests.plugin.conftest import N_FRAMES, Desk
-from tests.plugin.hands import change, found, row_of
+from tests.plugin.hands import box, change, found, row_of, track
 
 ELSEWHERE = np.array([200.0, 100, 240, 140])
 
@@ -46,6 +47,15 @@ def find(desk: Desk, scores: list[float], first: int = 1) -> None:
     )
     session.flush()
     desk.qtbot.wait(60)
+
+
+def said(session: Session) -> set[tuple[Any, ...]]:
+    """What stands on each frame of each object, in short."""
+    tracks = session.tracks
+    absent = ((k, span) for k in tracks.object_ids for span in tracks.absent_spans(k))
+    return {(row.object_id, row.frame, row.box.source, row.box.fine) for row in tracks.rows()} | {
+        (object_id, frame, ABSENT) for object_id, span in absent for frame in span
+    }
 
 
 @pytest.mark.parametrize(
@@ -88,7 +98,7 @@ def test_marks_by_key_and_back_by_undo(desk: Desk) -> None:
     assert (tracks.frames(1), tracks.absent_spans(1)) == ([0, 1, 2, 3], [range(4, N_FRAMES)])
     press(desk, "Ctrl+Z")
     assert tracks.frames(1) == [0, 1, 2, 3, 4, 5]
-    assert "Redo: End object 1 here" in on.redo.toolTip()
+    assert "Redo: End here: object 1" in on.redo.toolTip()
     assert desk.errors == []
 
 
@@ -125,7 +135,7 @@ def test_undo_and_redo_name_the_frames_and_go_where_one_was_edited(desk: Desk) -
 
     desk.draw(0)
     find(desk, [0.9] * 5)
-    desk.widget.session.rename(1, "dog")
+    desk.widget.session.set_object(1, label="dog")
     desk.go_to(3)
     press(desk, "O")
     desk.go_to(1)
@@ -245,7 +255,7 @@ def test_two_objects_in_one_place_are_reviewed_until_one_is_moved_away(desk: Des
     desk.qtbot.wait(60)
     assert lines() == [f"8-9  object 1: {same}", f"8-9  object 2: {same}"]
     assert risky() == [8, 9], "the strip of object 1, which itself has not changed"
-    session.delete_object(2)
+    session.delete_objects([2])
     desk.qtbot.wait(60)
     assert lines() == []
     assert "Nothing to review" in on.review.left.text()
@@ -358,6 +368,37 @@ def test_whole_objects_are_split_merged_and_deleted_from_the_palette(desk: Desk)
     assert "There is no box yet" in desk.errors[-1]
 
 
+@pytest.mark.parametrize(
+    "name", ["delete", "join", "start_here", "end_here", "interpolate", "fine", "clear_on"]
+)
+def test_a_command_for_several_objects_is_one_step(desk: Desk, name: str) -> None:
+    for corner in (10, 60, 110):
+        desk.draw(0, box(corner))
+    session = desk.widget.session
+    for object_id in (1, 2, 3):
+        track(session, object_id, range(1, 9))
+        session.draw(object_id, 9, box(10 + 50 * object_id))
+    steps, before = len(session.undo_labels), said(session)
+    desk.go_to(4)
+    desk.widget.choose([1, 2, 3])
+    desk.widget.perform(name)
+    after = said(session)
+    assert len(session.undo_labels) == steps + 1
+    assert {2, 3} <= {object_id for object_id, *_ in before ^ after}
+    desk.widget.perform("undo")
+    assert said(session) == before
+    desk.widget.perform("redo")
+    assert said(session) == after
+
+
+def test_one_object_is_split_at_a_time(desk: Desk) -> None:
+    for corner in (10, 60):
+        desk.draw(0, box(corner))
+    desk.widget.choose([1, 2])
+    desk.widget.perform("split")
+    assert desk.errors == ["Select one object only."]
+
+
 def test_earlier_work_is_offered_and_resumed(
     desk: Desk, open_desk: Callable[..., Desk], make_napari_viewer: Any
 ) -> None:
@@ -375,6 +416,15 @@ def test_earlier_work_is_offered_and_resumed(
     assert again.widget.session.tracks.frames(1) == [0, 1, 3, 4, 5]
     assert again.widget.session.tracks.cell(1, 2) is ABSENT
     assert sorted(again.shown()) == [(1, k) for k in (0, 1, 3, 4, 5)]
+
+
+def test_earlier_work_of_one_box_is_counted_as_such(
+    desk: Desk, open_desk: Callable[..., Desk]
+) -> None:
+    desk.draw(0)
+    desk.viewer.close()
+    again = open_desk()
+    assert again.widget.controls.saved_text.text().endswith("video: 1 box of 1 object.")
 
 
 def test_earlier_work_of_two_clips_stays_offered(

@@ -10,13 +10,14 @@ import pytest
 from napari.layers.shapes._shapes_key_bindings import delete_selected_shapes
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDialog
 
 from napari_ocean.annotation import sidecar
-from napari_ocean.plugin import runner
+from napari_ocean.plugin import layers, runner
 from napari_ocean.plugin.widget import OceanWidget
 from napari_ocean.tracks import Source
 from tests.plugin.conftest import Desk, drag, mouse
-from tests.plugin.hands import box, track
+from tests.plugin.hands import assert_in_step, box, track
 
 
 def _tracked(desk: Desk) -> Desk:
@@ -230,6 +231,16 @@ def test_all_selected_objects_are_changed_or_none(desk: Desk) -> None:
     assert "locked" in desk.errors[-1]
 
 
+def test_one_of_the_selected_objects_may_be_deleted(desk: Desk) -> None:
+    for corner in (10, 60):
+        desk.draw(0, box(corner, 100))
+    desk.widget.choose([1, 2])
+    desk.widget.session.delete_objects([1])
+    desk.qtbot.wait(60)
+    assert desk.widget.session.selected() == {2}
+    assert desk.widget.controls.label.native.text() == "object"
+
+
 def test_fine_marks_no_other_object_than_the_selected_one(desk: Desk) -> None:
     session = _tracked(desk).widget.session
     desk.draw(3, box(120, 100))
@@ -311,7 +322,7 @@ def test_work_of_a_crash_that_was_set_aside_comes_back_whole(
     assert head.with_suffix(".journal").exists()
     assert len(sidecar.read(head)) == 20
     aside = sidecar.set_aside(head)
-    desk.widget.session.delete_object(1)
+    desk.widget.session.delete_objects([1])
     desk.widget.load(aside)
     assert desk.widget.session.tracks.frames(2) == list(range(20))
 
@@ -389,3 +400,142 @@ def test_what_a_run_says_at_its_end_stays(desk: Desk) -> None:
     desk.widget._soon.setInterval(0)
     desk.qtbot.wait(50)
     assert desk.widget.controls.status.text().startswith("Done: ")
+
+
+# -- several clips, layers and widgets --
+
+
+def test_what_is_selected_in_one_clip_is_not_in_another(desk: Desk) -> None:
+    on, first = desk.widget.controls, desk.image
+    other = desk.viewer.add_image(desk.clip.frames, name="other")
+    for image in (other, first):
+        on.image.value = image
+        desk.draw(0, box(10))
+        desk.draw(0, box(60))
+    desk.widget.choose([1])
+    desk.viewer.add_points(np.zeros((1, 3)))  # which has the images offered again
+    assert desk.widget.chosen == [1]
+    on.image.value = other
+    desk.qtbot.wait(60)
+    assert (desk.widget.chosen, on.objects.ids) == ([], [])
+    on.image.value = first
+    desk.qtbot.wait(60)
+    assert (desk.widget.chosen, on.objects.ids) == ([1], [1])
+
+
+def test_no_undo_during_the_run_of_another_widget(desk: Desk) -> None:
+    second = OceanWidget(desk.viewer)
+    desk.viewer.window.add_dock_widget(second, name="Ocean again")
+    desk.draw(0)
+    desk.press("forward")
+    second.perform("undo")
+    assert second.controls.status.text() == "Stop the run first."
+    desk.wait()
+    assert desk.widget.session.tracks.frames(1) == list(range(20))
+
+
+def test_a_run_that_ends_with_its_layer_leaves_no_bar_moving(desk: Desk) -> None:
+    desk.draw(0)
+    desk.press("forward")
+    progress = desk.widget.controls.progress
+    assert (progress.minimum(), progress.maximum()) == (0, 0)
+    desk.viewer.layers.remove(desk.boxes)
+    assert progress.maximum() > 0
+
+
+def test_a_shape_in_the_hand_outlives_the_window(desk: Desk) -> None:
+    desk.draw(0, box(20, 60))
+    layer = desk.boxes
+    layer.mode = "add_polygon"
+    for at in ((10, 10), (10, 40), (40, 40), (40, 10)):
+        mouse(layer, "mouse_press", (0, *at))
+        mouse(layer, "mouse_release", (0, *at))
+    desk.viewer.window.remove_dock_widget(desk.widget)
+    again = OceanWidget(desk.viewer)
+    assert (again.session.busy, layer.nshapes) == (True, 2)
+    again.perform("stop")
+    layer._finish_drawing()
+    again.take_over_edits()
+    assert_in_step(again.session)
+    assert again.session.tracks.object_ids == [1, 2]
+    again.shut_down()
+
+
+# -- keys --
+
+
+def test_t_tracks_from_the_layer_that_is_drawn_in(desk: Desk) -> None:
+    press = desk.viewer.window._qt_viewer._key_map_handler.press_key
+    mine = desk.viewer.add_shapes(ndim=3, name="mine")
+    other = desk.viewer.add_shapes(ndim=3, name="other")
+    desk.widget.controls.shapes.value = mine
+    press("W")
+    assert (desk.viewer.layers.selection.active, mine.mode) == (mine, "add_rectangle")
+    mine.add_rectangles([layers.rectangle(0, desk.clip.truth_xyxy[0], desk.image)])
+    press("T")
+    desk.wait()
+    assert desk.widget.session.tracks.frames(1) == list(range(20))
+    desk.widget.controls.shapes.value = other
+    desk.viewer.layers.selection.active = mine
+    press("T")
+    assert mine.mode == "add_path"
+    desk.viewer.layers.selection.active = other
+    desk.widget.shut_down()
+    press("T")
+    assert other.mode == "add_path"
+
+
+def test_nothing_can_be_drawn_in_3d(desk: Desk) -> None:
+    desk.viewer.dims.ndisplay = 3
+    desk.press("draw")
+    assert desk.errors == ["Nothing can be drawn in clip boxes now; switch to the 2D view."]
+    desk.viewer.dims.ndisplay = 2
+    desk.press("draw")
+    assert desk.boxes.mode == "add_rectangle"
+
+
+def test_a_shape_in_the_hand_is_finished_before_an_undo(desk: Desk) -> None:
+    desk.draw(0)
+    desk.boxes.mode = "add_polygon"
+    mouse(desk.boxes, "mouse_press", (0, 10, 10))
+    mouse(desk.boxes, "mouse_release", (0, 10, 10))
+    desk.widget.perform("undo")
+    assert desk.errors == ["Finish the shape that you are drawing first."]
+    assert desk.widget.session.undo_labels == ["Draw object"]
+
+
+@pytest.mark.parametrize("name", ["keyframe", "delete_box", "occluded"])
+def test_where_there_is_no_box_the_keys_for_boxes_say_so(desk: Desk, name: str) -> None:
+    desk.draw(0)
+    desk.go_to(5)
+    desk.widget.perform(name)
+    assert desk.errors == ["The object has no box on this frame."]
+    assert desk.widget.controls.status.text() == desk.errors[0]
+    assert desk.widget.session.undo_labels == ["Draw object"]
+
+
+def test_the_keys_are_shown_once(desk: Desk) -> None:
+    for _ in range(2):
+        desk.widget.perform("keys")
+    (sheet,) = desk.widget.findChildren(QDialog)
+    sheet.close()
+    desk.qtbot.wait(20)
+    desk.widget.perform("keys")
+    (sheet,) = desk.widget.findChildren(QDialog)
+    sheet.close()
+
+
+def test_a_leap_ends_with_the_clip(desk: Desk) -> None:
+    desk.viewer.add_points(np.array([[99.0, 5, 5]]))
+    desk.go_to(15)
+    desk.widget.perform("ahead")
+    assert desk.viewer.dims.point[0] == 19
+
+
+def test_labels_are_shown_as_they_are_typed(desk: Desk) -> None:
+    desk.draw(0)
+    desk.widget.session.set_object(1, label="<b>fly</b>")
+    desk.widget.perform("delete")
+    status = desk.widget.controls.status
+    assert "<b>fly</b>" in status.text()
+    assert status.textFormat() == Qt.TextFormat.PlainText

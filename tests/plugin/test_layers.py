@@ -108,6 +108,21 @@ def test_frames_of_dask_are_read_past_the_cache_that_napari_fills() -> None:
     assert not cache.cache.data
 
 
+def test_a_frame_that_cannot_be_read_is_named() -> None:
+    class Torn:
+        shape, ndim, dtype = (9, 20, 30), 3, np.dtype(np.uint8)
+
+        def __getitem__(self, index: Any) -> Any:
+            if index[0] == 7:
+                raise OSError("the disk is gone")
+            return np.zeros(self.shape, self.dtype)[index]
+
+    source = layers.ImageSource(Image(Torn(), name="clip", contrast_limits=(0, 255)), (0, 0, 0))
+    assert source.frame(6).shape == (20, 30, 3)
+    with pytest.raises(VideoError, match=r"Frame 7 of clip cannot be read: the disk is gone\."):
+        source.frame(7)
+
+
 def test_a_single_image_is_refused() -> None:
     with pytest.raises(VideoError, match="single image"):
         source(Image(CLIP[0], name="photo"))

@@ -225,8 +225,8 @@ def queue(qtbot: Any) -> ReviewPanel:
 
 def test_an_empty_queue_says_so(queue: ReviewPanel) -> None:
     assert "Nothing to review" in queue.left.text()
-    assert not queue.fine.isEnabled()
-    assert "nothing left" in queue.fine.toolTip()
+    assert not queue.buttons["fine"].isEnabled()
+    assert "nothing left" in queue.buttons["fine"].toolTip()
 
 
 def test_the_queue_counts_and_explains(queue: ReviewPanel) -> None:
@@ -244,7 +244,7 @@ def test_the_queue_counts_and_explains(queue: ReviewPanel) -> None:
     assert suggested == [(1, 705)]
     asked: list[str] = []
     queue.asked.connect(asked.append)
-    for button in (queue.previous_flag, queue.fine, queue.next_flag):
+    for button in queue.buttons.values():
         button.click()
     assert asked == ["previous_flag", "fine", "next_flag"]
 

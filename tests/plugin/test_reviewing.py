@@ -86,12 +86,12 @@ def test_an_edit_of_the_other_object_is_seen(session: Session) -> None:
 @pytest.mark.parametrize(
     "away",
     [
-        lambda session: session.delete_object(2),
+        lambda session: session.delete_objects([2]),
         lambda session: session.clear([2], 5, 9),
         lambda session: session.mark_absent([2], 5, 9),
         lambda session: session.mark_occluded([1], 5, 9),
         lambda session: find(session, 2, range(5, 9), 50),
-        lambda session: session.join(1, 2),
+        lambda session: session.join(1, [2]),
     ],
     ids=["deleted", "cleared", "out of view", "hidden", "tracked anew", "merged"],
 )

@@ -45,8 +45,8 @@ def work(session: Session) -> None:
     track(session, 1, range(12))
     session.mark_absent([1], 9, 11)
     session.set_object(2, color="#102030")
-    session.rename(2, "cat")
-    session.delete_object(2)
+    session.set_object(2, label="cat")
+    session.delete_objects([2])
     session.undo()
     session.show_frame(7)
     row = session.view.rows.index((1, 7))
@@ -92,7 +92,7 @@ def test_the_first_edit_after_resuming_leaves_the_large_file_alone(tmp_path: Pat
     (path,) = tmp_path.iterdir()
     before = path.read_bytes()
     draw(again, 20, box(30))
-    again.rename(2, "bird")
+    again.set_object(2, label="bird")
     assert path.read_bytes() == before
     killed = opened(tmp_path)
     killed.resume()
@@ -124,7 +124,7 @@ def test_a_correction_waits_after_a_restart_too(tmp_path: Path, killed: bool) ->
         lambda session: session.undo(),
         lambda session: session.undo() and session.redo(),
         lambda session: session.record([found(1, 0, box(10))], reverse=True),
-        lambda session: session.draw(1, 9, box(15)) or session.interpolate([1], 0, 10),
+        lambda session: session.draw(1, 9, box(15)) or session.interpolate({1: range(10)}),
         lambda session: session.take_in(session.tracks.copy(), "Open"),
     ],
     ids=["undo", "redo", "a run that only meets it", "interpolation", "a file"],

@@ -217,13 +217,25 @@ def test_labels_flow_both_ways(session: Session) -> None:
     session.choose_next(0, "dog")
     draw(session, 0, box(10))
     track(session, 1, range(5))
-    session.rename(1, "cat")
+    session.set_object(1, label="cat")
     assert set(session.layer.features["label"]) == {"cat"}
     table = session.layer.features.copy()
     table.loc[3, "label"] = "cow"
     session.layer.features = table
     session.pull()
     assert session.tracks.label(1) == "cow"
+    assert_in_step(session)
+
+
+@pytest.mark.parametrize("typed", ["", "  ", np.nan])
+def test_an_emptied_label_is_that_before(session: Session, typed: object) -> None:
+    session.choose_next(0, "dog")
+    draw(session, 0, box(10))
+    table = session.layer.features.copy()
+    table["label"] = [typed]
+    session.layer.features = table
+    session.pull()
+    assert session.tracks.label(1) == "dog"
     assert_in_step(session)
 
 
@@ -343,6 +355,41 @@ def test_a_source_typed_into_the_table_is_taken_over(session: Session) -> None:
     assert_in_step(session)
 
 
+def test_a_column_of_the_persons_own_is_kept(session: Session) -> None:
+    draw(session, 0, box(10), box(40))
+    session.layer.features["behaviour"] = ["runs", "sleeps"]
+    session.choose_next(2)
+    draw(session, 1, box(42))
+    track(session, 1, range(1, 3))
+    assert_in_step(session)
+    assert session.layer.features["behaviour"].tolist()[:2] == ["runs", "sleeps"]
+    shapes, settings, _ = session.layer.as_layer_data_tuple()
+    copy = Shapes(shapes, **settings)
+    assert copy.features["behaviour"].tolist()[:2] == ["runs", "sleeps"]
+
+
+@pytest.mark.parametrize("theirs", [{"behaviour": ["runs", "sleeps"]}, {}])
+def test_a_table_put_in_the_place_of_ours_costs_no_object(
+    session: Session, theirs: dict[str, list[str]]
+) -> None:
+    draw(session, 0, box(10), box(40))
+    session.set_object(2, label="cat")
+    session.layer.features = theirs
+    session.pull()
+    assert session.object_ids == [1, 2]
+    assert session.undo_labels[0] == "Rename object 2"
+    draw(session, 1, box(42))
+    assert_in_step(session)
+
+
+@pytest.mark.parametrize("theirs", [1e20, float(2**63), -5, 0.5, np.nan, np.inf])
+def test_a_number_that_is_no_id_is_that_of_a_new_object(session: Session, theirs: float) -> None:
+    mine = Shapes([layers.rectangle(0, box(10), session.image)], features={"object_id": [theirs]})
+    assert absorb(session, mine, 0) == []
+    session.flush()
+    assert session.object_ids == [1]
+
+
 def test_doubt_is_seen_in_the_label(session: Session) -> None:
     draw(session, 0, box(10))
     track(session, 1, range(2))
@@ -380,11 +427,11 @@ def _done(session: Session) -> None:
 
 def test_what_an_undo_brings_back_waits_as_it_did(session: Session) -> None:
     _done(session)
-    session.delete_object(1)
+    session.delete_objects([1])
     session.undo()
     assert pending(session) == ({}, {})
     draw(session, 7, box(60))
-    session.delete_object(2)
+    session.delete_objects([2])
     session.undo()
     assert pending(session) == ({2: [7]}, {2: [7]})
     session.remove([1], 4)
@@ -396,7 +443,7 @@ def test_boxes_that_change_hands_wait_as_they_did(session: Session) -> None:
     _done(session)
     new = session.split(1, 3)
     assert pending(session) == ({}, {})
-    session.join(1, new)
+    session.join(1, [new])
     assert pending(session) == ({}, {})
 
 
@@ -435,7 +482,7 @@ def test_a_run_is_told_which_drawn_boxes_are_marked_as_hidden(session: Session) 
     told, waited = [], pending(session)
     session.redrawn.connect(told.append)
     session.mark_occluded([1], 4, 8)
-    session.mark_fine([1], 4, 8)
+    session.mark_fine({1: range(4, 8)})
     assert [(change.frame, change.after.occluded) for change in told] == [(4, True)]
     for _ in range(2):
         session.undo()
@@ -446,14 +493,14 @@ def test_a_run_is_told_which_drawn_boxes_are_marked_as_hidden(session: Session) 
 def test_keyframes_beside_an_interpolation_wait_no_longer_there(session: Session) -> None:
     draw(session, 4, box(10))
     session.draw(1, 12, box(40))
-    session.interpolate([1], 4, 13)
+    session.interpolate({1: range(4, 13)})
     assert pending(session) == ({1: [12]}, {1: [4]})
 
 
 def test_a_layer_left_behind_is_taken_up_again(session: Session) -> None:
     draw(session, 0, box(10), box(40))
     track(session, 1, range(10))
-    session.rename(2, "cat")
+    session.set_object(2, label="cat")
     session.close()
     again = Session(session.image, session.layer)
     want = [(r.object_id, r.label, r.frame, r.box.source) for r in session.tracks.rows()]
@@ -541,7 +588,7 @@ def test_a_prompt_does_not_bring_back_a_deleted_box(session: Session) -> None:
 def test_a_prompt_of_a_deleted_object_that_is_moved_is_a_new_one(session: Session) -> None:
     mine = own_layer(session.image, (0, box(10)), (0, box(60, 40)))
     session.absorb(mine, 0)
-    session.delete_object(2)
+    session.delete_objects([2])
     session.absorb(mine, 0)
     assert session.tracks.object_ids == [1]
     mine.data = [mine.data[0], mine.data[1] + [0, 0, 3]]

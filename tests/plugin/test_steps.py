@@ -38,7 +38,7 @@ def test_every_edit_is_a_step_with_its_name(session: Session) -> None:
     session.flush()
     session.layer.remove([row_of(session, 1, 2)])
     session.pull()
-    session.rename(1, "cat")
+    session.set_object(1, label="cat")
     assert session.undo_labels == [
         "Rename object 1",
         "Delete 1 box of object 1",
@@ -81,7 +81,7 @@ def test_an_object_that_comes_back_whole_waits_as_it_did(session: Session, how: 
         session.record([found(1, frame, box(10 + frame)) for frame in range(10)])
     before = waiting(session)
     if how == "tracked":
-        session.delete_object(1)
+        session.delete_objects([1])
     session.undo()
     if how == "taken in":
         session.redo()
@@ -98,7 +98,7 @@ def test_undo_has_boxes_wait_as_they_did(session: Session, what: str) -> None:
     elif what == "split":
         session.split(1, 5)
     else:
-        session.join(1, 2)
+        session.join(1, [2])
     session.undo()
     assert waiting(session) == [{}, {}]
 
@@ -136,7 +136,7 @@ def test_shapes_whose_taking_was_undone_are_taken_again(session: Session) -> Non
     session.undo()
     session.absorb(mine, 0)
     assert [row.frame for row in session.tracks.rows()] == [3, 0]
-    session.delete_object(session.object_ids[-1])
+    session.delete_objects([session.object_ids[-1]])
     session.absorb(mine, 0)  # deleted by the person: it stays deleted
     assert [row.frame for row in session.tracks.rows()] == [3]
 
@@ -238,6 +238,14 @@ def test_hidden_objects_are_not_in_the_layer(session: Session) -> None:
     assert_in_step(session)
 
 
+def test_a_box_drawn_for_a_hidden_object_is_told_of(session: Session) -> None:
+    draw(session, 0, box(10))
+    session.set_object(1, hidden=True)
+    session.choose_next(1)
+    assert draw(session, 1, box(12)) == ["object 1 is hidden; show it to see this box."]
+    assert (session.tracks.frames(1), session.layer.nshapes) == ([0, 1], 0)
+
+
 def test_absent_frames_have_no_box_until_one_is_drawn(session: Session) -> None:
     draw(session, 0, box(10))
     track(session, 1, range(10))
@@ -274,7 +282,7 @@ def test_flags_go_away_when_marked_as_fine(session: Session) -> None:
     (flag,) = session.review.queue()
     assert (flag.start, flag.stop) == (1, 10)
     assert session.review.summary(1).n_flags == 1
-    session.mark_fine([1], flag.start, flag.stop)
+    session.mark_fine({1: range(flag.start, flag.stop)})
     assert session.review.queue() == []
     session.undo()
     assert len(session.review.queue()) == 1
@@ -287,7 +295,7 @@ def test_interpolation_is_a_step_and_replaces_no_keyframe(session: Session) -> N
     draw(session, 0, box(10))
     session.choose_next(1)
     draw(session, 10, box(30))
-    assert session.interpolate([1], 0, 30, Curve.LINEAR) == 9
+    assert session.interpolate({1: range(30)}, Curve.LINEAR) == 9
     assert_allclose(session.tracks.get(1, 5).box_xyxy, box(20), atol=1e-3)
     assert_in_step(session)
     session.undo()
@@ -318,13 +326,13 @@ def test_objects_are_merged_split_ended_and_deleted(session: Session) -> None:
         [0, 1, 2, 3, 4],
         [5, 6, 7, 8, 9],
     )
-    session.join(1, new)
+    session.join(1, [new])
     assert session.tracks.frames(1) == list(range(10))
-    session.start_here(1, 2)
-    session.end_here(1, 6)
+    session.start_here([1], 2)
+    session.end_here([1], 6)
     assert session.tracks.frames(1) == [2, 3, 4, 5, 6]
     assert_in_step(session)
-    session.delete_object(1)
+    session.delete_objects([1])
     assert session.tracks.object_ids == [2]
     assert_in_step(session)
     while session.undo():

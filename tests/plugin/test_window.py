@@ -219,7 +219,7 @@ def test_a_copy_of_the_layer_has_all_boxes_with_what_is_known_of_them(image: Ima
     draw(session, 0, box(10), box(40))
     for object_id in (1, 2):
         session.record([found(object_id, k, box(20)) for k in range(1, N_FRAMES)])
-    session.rename(2, "cat")
+    session.set_object(2, label="cat")
     session.set_object(2, color="#102030", hidden=True)
     session.show_frame(9)
     assert session.layer.nshapes == 1
