@@ -26,9 +26,9 @@ from napari_ocean.training.images import (
     mosaics,
     read_images,
 )
-from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
+from napari_ocean.training.pairs import PairBatch, PairSource
 from napari_ocean.training.pictures import data_report, pairs_sheet, read_metrics, write_curves
-from napari_ocean.training.settings import TrainSettings
+from napari_ocean.training.settings import PairSettings, TrainSettings
 from napari_ocean.training.silhouettes import (
     GRID,
     SILHOUETTES_FILE,
