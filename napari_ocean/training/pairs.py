@@ -150,9 +150,12 @@ class PairSource:
             "roll": np.where(rolled, rng.uniform(-1, 1, n) * settings.roll, 0.0),
             **self._stranger_plan(rng, second, "cover", settings.cover_share, (0.3, 0.7)),
             "cover_offset": rng.uniform(-0.6, 0.6, (n, 2)),
+            "cover_bar": rng.random(n) < 0.5,
+            "bar_size": np.stack([rng.uniform(0.1, 0.4, n), rng.uniform(2, 4, n)], axis=1),
         }
-        stays = (plan["cover"] >= 0) & (rng.random(n) < 0.5)  # before another part of the target
+        stays = (plan["cover"] >= 0) & (rng.random(n) < 0.7)  # before another part of the target
         plan["over"] = np.where(stays, plan["cover"], plan["over"])
+        plan["over_bar"] = stays & plan["cover_bar"]
         foreign = self._keep_absent(plan)
         plan["continued"] &= foreign
         plan["transplanted"] &= foreign & ~parted
@@ -305,12 +308,14 @@ class PairSource:
         return self._album.read(chosen, places[:, 0][:, None, :], places[:, 1][:, :, None])[0]
 
     def _paste(self, crops: Tensor, plan: Plan, box: FloatArray, name: str) -> None:
-        """Lay strangers beside or over the targets, cut out, in place."""
+        """Lay strangers beside or over the targets, cut out or as bars, in place."""
         rows = np.flatnonzero(plan[name] >= 0)
-        longest = boxes.size(box).max(axis=1) * plan[f"{name}_size"]
+        longest = boxes.size(box).max(axis=1, keepdims=True)
         stranger = self._objects.box[plan[name]]
         shape = boxes.size(stranger)
-        size = shape / shape.max(axis=1, keepdims=True) * np.clip(longest, 8, 140)[:, None]
+        side = np.clip(longest * plan[f"{name}_size"][:, None], 8, 140)
+        size = shape / shape.max(axis=1, keepdims=True) * side
+        bar = np.zeros(len(box), bool)
         if name == "beside":
             tried = boxes.from_center(plan["places"], size[:, None])
             free = np.less(boxes.iou(tried, box[:, None]), 0.02)
@@ -319,6 +324,8 @@ class PairSource:
         else:
             # from the middle to just past an edge, so that something stays to be seen
             center = boxes.center(box) + plan[f"{name}_offset"] * boxes.size(box)
+            bar = plan[f"{name}_bar"]
+            size = np.where(bar[:, None], longest * plan["bar_size"], size)
         if not len(rows):
             return
         pixel = np.arange(crops.shape[1]) + 0.5
@@ -329,7 +336,9 @@ class PairSource:
         x, y = middle[:, 0] + share_x * extent[:, 0], middle[:, 1] + share_y * extent[:, 1]
         image = self._tensor(self._objects.image[plan[name][rows]])
         colors, _ = self._album.read(image, x, y)
-        alpha = self._outline(plan[name][rows], share_x, share_y)
+        whole = ((share_x.abs() <= 0.5) & (share_y.abs() <= 0.5)).float()
+        outline = self._outline(plan[name][rows], share_x, share_y)
+        alpha = torch.where(self._tensor(bar[rows])[:, None, None], whole, outline)
         index = self._tensor(rows)
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 

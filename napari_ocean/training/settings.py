@@ -49,8 +49,8 @@ class PairSettings:
     occlusion_share: float = 0.15
     """Search crops with something pasted over part of the target."""
     cover_share: float = 0.0
-    """Template crops with something pasted over part of the target, as where a box was drawn on a
-    covered object; in half of their search crops the same thing is pasted over another part."""
+    """Template crops with an object or a bar pasted over part of the target, as where a box was
+    drawn behind a post; most of their search crops have the same thing over another part."""
     template_shift_px: float = 4.0
     """Shift of the target in the template crop, uniform (released code)."""
     template_scale: float = 0.05
