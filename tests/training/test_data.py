@@ -424,7 +424,7 @@ def test_what_covers_a_drawn_target_is_not_the_target() -> None:
     whole = bright_and_dark(plain.templates).max(dim=0).values
     own = torch.where(bright_and_dark(plain.templates) > 0, both, 0).max(dim=0).values
     assert (own > whole / 4).all()  # something of the target stays to be seen
-    assert 8 < (bright_and_dark(covered.searches) > 0).all(dim=0).sum() < 32  # in half of them
+    assert 12 < (bright_and_dark(covered.searches) > 0).all(dim=0).sum() < 45  # in most of them
 
 
 def test_a_transplanted_target_leaves_its_surroundings_behind() -> None:
