@@ -13,8 +13,7 @@ import torch
 
 from napari_ocean.errors import ConfigError
 from napari_ocean.network import PRESETS
-from napari_ocean.training.pairs import PairSettings
-from napari_ocean.training.settings import TrainSettings
+from napari_ocean.training.settings import PairSettings, TrainSettings
 from napari_ocean.training.train import look, train
 
 

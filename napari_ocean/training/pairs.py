@@ -10,7 +10,6 @@ the device that trains (:mod:`napari_ocean.training.album`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,13 +20,13 @@ from torch.nn import functional
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import ConfigError
-from napari_ocean.network.presets import SEARCH_PX, TEMPLATE_PX
+from napari_ocean.network.presets import TEMPLATE_PX
 from napari_ocean.tracking.crop import context_side
 from napari_ocean.training import photometry
 from napari_ocean.training.album import Album
 from napari_ocean.training.images import TrainingImages, mosaics
 from napari_ocean.training.objects import Indices, Objects
+from napari_ocean.training.settings import PairSettings
 from napari_ocean.training.silhouettes import turned_boxes
 
 Plan = dict[str, NDArray[Any]]
@@ -39,70 +38,6 @@ _PART_SIZE = (0.35, 1.35)
 """Sides of a part, in sides of its object; over 1 it is the object with what surrounds it."""
 _MIN_PART_PX = 12.0
 """Shorter side under which a part holds too little to learn from; its object is taken whole."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PairSettings:
-    """Shares and strengths of everything that happens to a pair."""
-
-    search_px: int = 255
-    """Side of the search crop."""
-    video_share: float = 0.35
-    """Pairs from two frames of one video."""
-    video_reach: float = 0.4
-    """Largest distance of the two frames, as a share of the video."""
-    mosaic_share: float = 0.08
-    """Pairs from a mosaic of 64 px images: many small objects side by side."""
-    mosaics: int = 400
-    """Mosaics that are laid, once."""
-    negative_share: float = 0.12
-    """Pairs whose search crop does not hold the target."""
-    paste_share: float = 0.35
-    """Search crops with another object pasted beside the target."""
-    alike_share: float = 0.5
-    """Of the strangers, pasted or sought in vain, those of the target's kind if there are any."""
-    background_share: float = 0.7
-    """Search crops reaching past the photo that show another photo there, not a flat colour."""
-    part_share: float = 0.0
-    """Pairs of one photo whose target is a part of an object, as a face is of a person, or more
-    than it: the box has to end where the template's does, not where the object does."""
-    transplant_share: float = 0.3
-    """Search crops with the target on another photo, as its surroundings are not to be matched."""
-    occlusion_share: float = 0.15
-    """Search crops with something pasted over part of the target."""
-    template_shift_px: float = 4.0
-    """Shift of the target in the template crop, uniform (released code)."""
-    template_scale: float = 0.05
-    """Change of its size, uniform (released code)."""
-    search_shift_px: float = 64.0
-    """Shift of the target in the search crop, uniform (released code)."""
-    search_scale: float = 0.5
-    """Logarithmic change of its size, uniform (released code: 0.18, linear)."""
-    search_aspect: float = 0.3
-    """Logarithmic change of its aspect, uniform."""
-    roll_share: float = 0.0
-    """Search crops turned in their plane, where a silhouette tells the turned target's box."""
-    roll: float = 0.6
-    """Largest angle of those, radians."""
-    color: float = 0.25
-    """Strength of brightness, contrast and colour changes of a pair (released code: 0.05)."""
-    crop_color: float = 0.125
-    """Likewise of each of its two crops by itself: the light changes on the way."""
-    gray_share: float = 0.05
-    """Pairs without colour."""
-    blur_share: float = 0.2
-    """Crops blurred, by defocus or motion."""
-    coarse_share: float = 0.15
-    """Pairs of both crops as a small, distant target gives them: few pixels, blown up."""
-    noise_share: float = 0.15
-    """Crops with sensor noise or compression, half each."""
-
-    def __post_init__(self) -> None:
-        if (side := self.search_px) not in SEARCH_PX:
-            raise ConfigError(f"pairs.search_px is {side}; it must be one of {SEARCH_PX}.")
-        for name in (field.name for field in fields(self) if field.name.endswith("_share")):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ConfigError(f"pairs.{name} is {value}; it must lie in [0, 1].")
 
 
 class PairBatch(NamedTuple):
@@ -162,7 +97,8 @@ class PairSource:
     def __getitem__(self, step: int) -> PairBatch:
         rng = np.random.default_rng([self._seed, step])
         plan = {name: values[self._share] for name, values in self._plan(rng).items()}
-        template, _ = self._crop(plan, "template", TEMPLATE_PX)
+        template, drawn = self._crop(plan, "template", TEMPLATE_PX)
+        self._paste(template, plan, drawn, "cover")
         search, box = self._crop(plan, "search", self._settings.search_px)
         self._paste(search, plan, box, "beside")
         self._paste(search, plan, box, "over")
@@ -206,21 +142,29 @@ class PairSource:
             **self._photometric_plan(rng, "template"),
             **self._photometric_plan(rng, "search"),
         }
-        # last, so that a seed of before there were parts gives the pairs that it gave
+        # last, so that a seed of before there were parts and covers gives the pairs that it gave
         parted = present & (first == second) & (rng.random(n) < settings.part_share)
-        foreign = self._keep_absent(plan)
         rolled = (rng.random(n) < settings.roll_share) & self._outlined[second] & ~parted
-        return plan | {
+        plan |= {
             "part": self._parts(rng, second, parted),
-            "continued": plan["continued"] & foreign,
-            "transplanted": plan["transplanted"] & foreign & ~parted,
             "roll": np.where(rolled, rng.uniform(-1, 1, n) * settings.roll, 0.0),
+            **self._stranger_plan(rng, second, "cover", settings.cover_share, (0.3, 0.7)),
+            "cover_offset": rng.uniform(-0.6, 0.6, (n, 2)),
+            "cover_bar": rng.random(n) < 0.5,
+            "bar_size": np.stack([rng.uniform(0.1, 0.4, n), rng.uniform(2, 4, n)], axis=1),
         }
+        stays = (plan["cover"] >= 0) & (rng.random(n) < 0.7)  # before another part of the target
+        plan["over"] = np.where(stays, plan["cover"], plan["over"])
+        plan["over_bar"] = stays & plan["cover_bar"]
+        foreign = self._keep_absent(plan)
+        plan["continued"] &= foreign
+        plan["transplanted"] &= foreign & ~parted
+        return plan
 
     def _keep_absent(self, plan: Plan) -> NDArray[np.bool_]:
         """Paste nothing that may show what is sought in vain; say whose ground does not either."""
         targets, template = self._objects, plan["template"]
-        for name in ("beside", "over"):
+        for name in ("beside", "over", "cover"):
             shows = ~plan["present"] & targets.are_together(plan[name], template)
             plan[name] = np.where(shows, -1, plan[name])
         ground, film = targets.film[plan["ground"]], targets.film[targets.image]
@@ -364,20 +308,24 @@ class PairSource:
         return self._album.read(chosen, places[:, 0][:, None, :], places[:, 1][:, :, None])[0]
 
     def _paste(self, crops: Tensor, plan: Plan, box: FloatArray, name: str) -> None:
-        """Lay strangers beside or over the targets, cut out, in place."""
+        """Lay strangers beside or over the targets, cut out or as bars, in place."""
         rows = np.flatnonzero(plan[name] >= 0)
-        longest = boxes.size(box).max(axis=1) * plan[f"{name}_size"]
+        longest = boxes.size(box).max(axis=1, keepdims=True)
         stranger = self._objects.box[plan[name]]
         shape = boxes.size(stranger)
-        size = shape / shape.max(axis=1, keepdims=True) * np.clip(longest, 8, 140)[:, None]
-        if name == "over":
-            # from the middle half to just past an edge, so that something stays to be seen
-            center = boxes.center(box) + plan["over_offset"] * boxes.size(box)
-        else:
+        side = np.clip(longest * plan[f"{name}_size"][:, None], 8, 140)
+        size = shape / shape.max(axis=1, keepdims=True) * side
+        bar = np.zeros(len(box), bool)
+        if name == "beside":
             tried = boxes.from_center(plan["places"], size[:, None])
             free = np.less(boxes.iou(tried, box[:, None]), 0.02)
             center = plan["places"][np.arange(len(box)), np.argmax(free, axis=1)]
             rows = rows[np.any(free, axis=1)[rows]]
+        else:
+            # from the middle to just past an edge, so that something stays to be seen
+            center = boxes.center(box) + plan[f"{name}_offset"] * boxes.size(box)
+            bar = plan[f"{name}_bar"]
+            size = np.where(bar[:, None], longest * plan["bar_size"], size)
         if not len(rows):
             return
         pixel = np.arange(crops.shape[1]) + 0.5
@@ -388,7 +336,9 @@ class PairSource:
         x, y = middle[:, 0] + share_x * extent[:, 0], middle[:, 1] + share_y * extent[:, 1]
         image = self._tensor(self._objects.image[plan[name][rows]])
         colors, _ = self._album.read(image, x, y)
-        alpha = self._outline(plan[name][rows], share_x, share_y)
+        whole = ((share_x.abs() <= 0.5) & (share_y.abs() <= 0.5)).float()
+        outline = self._outline(plan[name][rows], share_x, share_y)
+        alpha = torch.where(self._tensor(bar[rows])[:, None, None], whole, outline)
         index = self._tensor(rows)
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 

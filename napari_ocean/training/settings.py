@@ -4,19 +4,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from napari_ocean.errors import ConfigError
 from napari_ocean.network import resized
+from napari_ocean.network.presets import SEARCH_PX
 from napari_ocean.training.losses import Objective
-from napari_ocean.training.pairs import PairSettings
 
 _AT_LEAST: Mapping[str, int] = {
     **dict.fromkeys(("steps", "batch", "save_every", "log_every"), 1),
     **dict.fromkeys(("seed", "minutes", "warmup_steps", "unseen_videos"), 0),
     **dict.fromkeys(("learning_rate", "weight_decay", "deep_rate", "shallow_rate"), 0),
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairSettings:
+    """Shares and strengths of everything that happens to a pair."""
+
+    search_px: int = 255
+    """Side of the search crop."""
+    video_share: float = 0.35
+    """Pairs from two frames of one video."""
+    video_reach: float = 0.4
+    """Largest distance of the two frames, as a share of the video."""
+    mosaic_share: float = 0.08
+    """Pairs from a mosaic of 64 px images: many small objects side by side."""
+    mosaics: int = 400
+    """Mosaics that are laid, once."""
+    negative_share: float = 0.12
+    """Pairs whose search crop does not hold the target."""
+    paste_share: float = 0.35
+    """Search crops with another object pasted beside the target."""
+    alike_share: float = 0.5
+    """Of the strangers, pasted or sought in vain, those of the target's kind if there are any."""
+    background_share: float = 0.7
+    """Search crops reaching past the photo that show another photo there, not a flat colour."""
+    part_share: float = 0.0
+    """Pairs of one photo whose target is a part of an object, as a face is of a person, or more
+    than it: the box has to end where the template's does, not where the object does."""
+    transplant_share: float = 0.3
+    """Search crops with the target on another photo, as its surroundings are not to be matched."""
+    occlusion_share: float = 0.15
+    """Search crops with something pasted over part of the target."""
+    cover_share: float = 0.0
+    """Template crops with an object or a bar pasted over part of the target, as where a box was
+    drawn behind a post; most of their search crops have the same thing over another part."""
+    template_shift_px: float = 4.0
+    """Shift of the target in the template crop, uniform (released code)."""
+    template_scale: float = 0.05
+    """Change of its size, uniform (released code)."""
+    search_shift_px: float = 64.0
+    """Shift of the target in the search crop, uniform (released code)."""
+    search_scale: float = 0.5
+    """Logarithmic change of its size, uniform (released code: 0.18, linear)."""
+    search_aspect: float = 0.3
+    """Logarithmic change of its aspect, uniform."""
+    roll_share: float = 0.0
+    """Search crops turned in their plane, where a silhouette tells the turned target's box."""
+    roll: float = 0.6
+    """Largest angle of those, radians."""
+    color: float = 0.25
+    """Strength of brightness, contrast and colour changes of a pair (released code: 0.05)."""
+    crop_color: float = 0.125
+    """Likewise of each of its two crops by itself: the light changes on the way."""
+    gray_share: float = 0.05
+    """Pairs without colour."""
+    blur_share: float = 0.2
+    """Crops blurred, by defocus or motion."""
+    coarse_share: float = 0.15
+    """Pairs of both crops as a small, distant target gives them: few pixels, blown up."""
+    noise_share: float = 0.15
+    """Crops with sensor noise or compression, half each."""
+
+    def __post_init__(self) -> None:
+        if (side := self.search_px) not in SEARCH_PX:
+            raise ConfigError(f"pairs.search_px is {side}; it must be one of {SEARCH_PX}.")
+        for name in (each.name for each in fields(self) if each.name.endswith("_share")):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ConfigError(f"pairs.{name} is {value}; it must lie in [0, 1].")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

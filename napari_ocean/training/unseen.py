@@ -11,7 +11,8 @@ from napari_ocean import boxes
 from napari_ocean.network import OceanNet
 from napari_ocean.network.grid import decode
 from napari_ocean.training.images import TrainingImages
-from napari_ocean.training.pairs import PairSettings, PairSource
+from napari_ocean.training.pairs import PairSource
+from napari_ocean.training.settings import PairSettings
 
 _BATCH = 64
 _BATCHES = 4
@@ -32,6 +33,7 @@ class Unseen:
             (
                 *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
                 *("background_share", "transplant_share", "part_share", "roll_share"),
+                "cover_share",
                 *("color", "crop_color", "gray_share", "blur_share", "coarse_share", "noise_share"),
             ),
             0.0,

@@ -26,9 +26,9 @@ from napari_ocean.training.images import (
     mosaics,
     read_images,
 )
-from napari_ocean.training.pairs import PairBatch, PairSettings, PairSource
+from napari_ocean.training.pairs import PairBatch, PairSource
 from napari_ocean.training.pictures import data_report, pairs_sheet, read_metrics, write_curves
-from napari_ocean.training.settings import TrainSettings
+from napari_ocean.training.settings import PairSettings, TrainSettings
 from napari_ocean.training.silhouettes import (
     GRID,
     SILHOUETTES_FILE,
@@ -45,6 +45,7 @@ CALM = PairSettings(
     negative_share=0,
     paste_share=0,
     occlusion_share=0,
+    cover_share=0,
     transplant_share=0,
     part_share=0,
     background_share=0,
@@ -280,7 +281,7 @@ def test_objects_of_one_film_are_no_strangers_and_lend_no_ground(images: Trainin
         for name in ("a#1", "a#2", "b#1", "c#1")
     ]
     several = replace(images, photos=[], photo_weights=np.zeros(0), tiny=[], videos=films)
-    settings = PairSettings(negative_share=0.5)
+    settings = PairSettings(negative_share=0.5, cover_share=0.5)
     source = PairSource(several, settings, 0, batch=200)
     objects = source._objects
     plan = source._plan(np.random.default_rng(0))
@@ -292,7 +293,7 @@ def test_objects_of_one_film_are_no_strangers_and_lend_no_ground(images: Trainin
     assert (laid & absent).any()
     for crop in ("template", "search"):
         assert (objects.film[plan["ground"][laid]] != film[plan[crop][laid]]).all()
-    for name in ("beside", "over"):
+    for name in ("beside", "over", "cover"):
         pasted = absent & (plan[name] >= 0)
         assert pasted.any()
         assert (film[plan[name][pasted]] != film[plan["template"][pasted]]).all()
@@ -390,13 +391,40 @@ def test_negative_share_is_kept(images: TrainingImages) -> None:
 
 def test_everything_on_gives_valid_pairs(images: TrainingImages) -> None:
     names = ("paste", "occlusion", "blur", "noise", "gray", "coarse", "transplant", "background")
-    names = (*names, "part", "roll")
+    names = (*names, "part", "roll", "cover")
     settings = PairSettings(**{f"{name}_share": 0.9 for name in names})
     batch = PairSource(images, settings, seed=1, batch=40)[0]
     assert batch.searches.dtype == batch.templates.dtype == torch.uint8
     box = batch.boxes.numpy()
     assert np.isfinite(box).all()
     assert (boxes.size(box) > 0).all()
+
+
+def test_what_covers_a_drawn_target_is_not_the_target() -> None:
+    toys = []
+    for level in (250, 10):
+        pixels = np.full((200, 200, 3), 100, np.uint8)
+        pixels[80:120, 80:120] = level
+        toys.append(photo(pixels, (80, 80, 120, 120)))
+    images = TrainingImages(toys, np.array([0.5, 0.5]), [], [])
+    still = replace(CALM, search_shift_px=0, search_scale=0, search_aspect=0)
+    plain = PairSource(images, still, seed=0, batch=80)[0]
+    covered = PairSource(images, replace(still, cover_share=1), seed=0, batch=80)[0]
+    torch.testing.assert_close(covered.boxes, plain.boxes)  # those of the whole target, as ever
+
+    def bright_and_dark(crops: torch.Tensor) -> torch.Tensor:
+        levels = crops[..., 0].int()
+        shown = [levels > 190, levels < 50]
+        return torch.stack([of.float().mean(dim=(1, 2)) for of in shown])
+
+    both = bright_and_dark(covered.templates)
+    assert not (bright_and_dark(plain.templates) > 0).all(dim=0).any()
+    # half of the strangers are the target itself by chance: nothing covers it then
+    assert 25 < (both > 0).all(dim=0).sum() < 55
+    whole = bright_and_dark(plain.templates).max(dim=0).values
+    own = torch.where(bright_and_dark(plain.templates) > 0, both, 0).max(dim=0).values
+    assert (own > whole / 4).all()  # something of the target stays to be seen
+    assert 12 < (bright_and_dark(covered.searches) > 0).all(dim=0).sum() < 45  # in most of them
 
 
 def test_a_transplanted_target_leaves_its_surroundings_behind() -> None:

@@ -14,7 +14,8 @@ from napari_ocean.cli import main
 from napari_ocean.errors import ConfigError
 from napari_ocean.tracks import ABSENT, Source, State, TrackBox, Tracks
 from napari_ocean.training.images import LabelledImage, TrainingImages, read_images
-from napari_ocean.training.pairs import PairSettings, PairSource
+from napari_ocean.training.pairs import PairSource
+from napari_ocean.training.settings import PairSettings
 from napari_ocean.training.shards import ShardSettings, cut, joined
 from napari_ocean.training.silhouettes import GRID
 
