@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import zipfile
 from dataclasses import replace
@@ -327,6 +328,13 @@ def test_settings_of_pairs_out_of_range_are_refused() -> None:
         PairSettings(search_px=512)
     with pytest.raises(ConfigError, match=r"pairs\.gray_share is 1\.5; it must lie in \[0, 1\]"):
         PairSettings(gray_share=1.5)
+    for wrong in ({"mosaics": -1}, {"color": math.nan}, {"search_shift_px": math.inf}):
+        with pytest.raises(
+            ConfigError, match=r"pairs\.\w+ is .*; it must be finite and at least 0"
+        ):
+            PairSettings(**wrong)
+    with pytest.raises(ConfigError, match=r"pairs\.template_scale is 1\.0; it must be less than 1"):
+        PairSettings(template_scale=1.0)
 
 
 def test_boxes_of_a_mosaic_lie_on_their_tiles() -> None:
