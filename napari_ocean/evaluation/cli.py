@@ -118,12 +118,13 @@ def _one_pass(
         raise ConfigError(
             f"{args.root} has no true boxes to score by; add --out to keep the results."
         )
+    peers = _peers(args.root)  # before hours of tracking: the file may be wrong
     start_ups = {label: start_up(label, spec, sequences[0], store) for label, spec in specs.items()}
     _track(specs, sequences, store, args.processes)
     if not scored:
         return f"The results are in {store.folder}; there are no true boxes to score them by.\n"
     whole = report.collect(args.dataset, str(args.root), identities, start_ups, scored, store)
-    text = report.as_markdown(whole, _peers(args.root))
+    text = report.as_markdown(whole, peers)
     if args.out is not None:
         write_lines(args.out / "report.md", text.splitlines())
         write_lines(args.out / "report.json", [report.as_json(whole)])
@@ -153,6 +154,7 @@ def _effort(
     sequences: Sequence[Clip],
     store: Store,
 ) -> str:
+    peers = _peers(args.root)  # before hours of tracking: the file may be wrong
     jobs = effort.missing(plans, sequences, store)
     total, left = len(plans) * len(effort.BOUNDS) * len(sequences), sum(len(j[0]) for j in jobs)
     with tqdm(total=total, initial=total - left, desc="labelled", file=sys.stderr) as bar:
@@ -165,7 +167,7 @@ def _effort(
         for bound in effort.BOUNDS
     ]
     text = effort.as_markdown(efforts) + "\n"
-    if peers := _peers(args.root):
+    if peers:
         text += "\n" + report.peers_corrections(peers, [s.name for s in sequences]) + "\n"
     if args.out is not None:
         write_lines(args.out / "effort.md", text.splitlines())

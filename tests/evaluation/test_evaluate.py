@@ -135,6 +135,19 @@ def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("options", [[], ["--effort", "--way", "forward"]], ids=str)
+def test_a_wrong_file_of_peers_is_said_before_anything_is_tracked(
+    options: list[str], tmp_path, capsys
+) -> None:
+    write_clips(tmp_path / "data", ["a"], frames=3)
+    (tmp_path / "data" / "peers.json").write_text('{"a": {"csrt": {"auc": "0.3"}}}')
+    out = tmp_path / "out"
+    command = ["evaluate", str(tmp_path / "data"), "--tracker", "static", "--out", str(out)]
+    assert main([*command, *options]) == 1
+    assert "auc is '0.3'; it must be a number" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["trackers"]
+
+
 def test_a_file_cannot_be_the_folder_of_results(tmp_path, capsys) -> None:
     write_clips(tmp_path / "data", ["a"], frames=3)
     (tmp_path / "out").write_text("mine")
