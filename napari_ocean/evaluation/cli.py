@@ -154,6 +154,9 @@ def _effort(
     sequences: Sequence[Clip],
     store: Store,
 ) -> str:
+    sequences = [s for s in sequences if np.isfinite(s.truth_xyxy).all(axis=1).sum() > 1]
+    if not sequences:
+        raise ConfigError(f"{args.root} has no sequence with two true boxes to label.")
     peers = _peers(args.root)  # before hours of tracking: the file may be wrong
     jobs = effort.missing(plans, sequences, store)
     total, left = len(plans) * len(effort.BOUNDS) * len(sequences), sum(len(j[0]) for j in jobs)

@@ -135,6 +135,21 @@ def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_effort_leaves_out_what_has_one_true_box(tmp_path, capsys) -> None:
+    write_clips(tmp_path, ["a", "b"], frames=3)
+    for name in ("b", "a"):
+        file = tmp_path / name / "groundtruth.txt"
+        first = file.read_text().splitlines()[0]
+        file.write_text("\n".join([first, *["nan,nan,nan,nan"] * 2]))
+        command = ["evaluate", str(tmp_path), "--effort", "--way", "linear"]
+        assert main(command) == (0 if name == "b" else 1)
+    told = capsys.readouterr()
+    assert [line for line in told.out.splitlines() if line.startswith(("| a ", "| b "))] == [
+        "| a | 2 | 2 |"
+    ] * 2
+    assert "has no sequence with two true boxes to label" in told.err
+
+
 @pytest.mark.parametrize("options", [[], ["--effort", "--way", "forward"]], ids=str)
 def test_a_wrong_file_of_peers_is_said_before_anything_is_tracked(
     options: list[str], tmp_path, capsys
