@@ -68,7 +68,7 @@ def _names(root: Path, annotations: Path) -> list[str]:
         path = root / "ImageSets" / year / "val.txt"
         if path.is_file():
             lines = read_lines(path)  # a name, or /JPEGImages/480p/<name>/00000.jpg and its mask
-            names = [Path(line.split()[0]) for line in lines]
+            names = [Path(line.split()[0]) for line in lines if line]
             return list(dict.fromkeys(n.parent.name or n.name for n in names))
     return sorted(path.name for path in annotations.iterdir() if path.is_dir())
 

@@ -79,7 +79,7 @@ PAIRS = """\
 """
 
 
-@pytest.mark.parametrize(("year", "text"), [("2017", "bear\ncat\n"), ("480p", PAIRS)])
+@pytest.mark.parametrize(("year", "text"), [("2017", "bear\n\ncat\n"), ("480p", PAIRS)])
 def test_the_validation_list_chooses(tmp_path: Path, year: str, text: str) -> None:
     for name in ("ant", "bear", "cat"):
         write_mask(annotations(tmp_path, name) / "00000.png", blank(n255=(0, 0, 2, 2)))
