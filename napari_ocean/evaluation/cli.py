@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from napari_ocean.errors import ConfigError
+from napari_ocean.errors import ConfigError, VideoError
 from napari_ocean.evaluation import effort, failures, plots, report
 from napari_ocean.evaluation.datasets import DATASETS, find_sequences
 from napari_ocean.evaluation.datasets import Sequence as Clip
@@ -129,7 +129,8 @@ def _one_pass(
         write_lines(args.out / "report.md", text.splitlines())
         write_lines(args.out / "report.json", [report.as_json(whole)])
         runs = [record.run for record in report.finished(next(iter(specs)), scored, store)]
-        failures.write(failures.worst(scored, runs), args.out / "failures.png")
+        with suppress(VideoError):  # results are reported where their frames are gone, too
+            failures.write(failures.worst(scored, runs), args.out / "failures.png")
         if not args.no_curves:
             plots.write_curves(whole, args.out)
     return text

@@ -135,6 +135,17 @@ def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_results_are_reported_where_their_frames_are_gone(tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_clips(data, ["a"], frames=3)
+    command = ["evaluate", str(data), "--dataset", "lasot", "--out", str(out), "--no-curves"]
+    assert main([*command, "--tracker", "static"]) == 0
+    text = capsys.readouterr().out
+    shutil.rmtree(data / "a" / "img")
+    assert main([*command, "--tracker", "static"]) == 0
+    assert capsys.readouterr().out == text
+
+
 def test_effort_leaves_out_what_has_one_true_box(tmp_path, capsys) -> None:
     write_clips(tmp_path, ["a", "b"], frames=3)
     for name in ("b", "a"):
