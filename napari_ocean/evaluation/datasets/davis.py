@@ -76,6 +76,10 @@ def _names(root: Path, annotations: Path) -> list[str]:
 def _object_boxes(folder: Path) -> dict[int, FloatArray]:
     """Boxes of each object on each frame, shape (T, 4), by its number; NaN where it is not."""
     masks = sorted(folder.glob("*.png"))
+    if not masks:
+        raise DataError(
+            f"{folder} is missing or holds no masks; fetch it, or take it off the list."
+        )
     found: dict[int, FloatArray] = {}
     for frame, path in enumerate(masks):
         labels = _read_labels(path)
