@@ -32,16 +32,19 @@ PART_MIB = 15
 
 
 def pack(args: argparse.Namespace) -> None:
+    names = [file.name for file in args.files]
     for file in args.files:
         if PIECES.resolve() in file.resolve().parents:
             sys.exit(f"{file} lies in {PIECES}, which packing empties; move it out first.")
+        if names.count(file.name) > 1:
+            sys.exit(f"Several files are called {file.name}; there they would be one.")
+        if file.stat().st_size > args.piece_mib * MIB:
+            sys.exit(f"{file} is larger than a piece of {args.piece_mib} MiB.")
     shutil.rmtree(PIECES, ignore_errors=True)
     files = sorted(args.files, key=lambda file: -file.stat().st_size)
     pieces: list[list[Path]] = []
     for file in files:
         size = file.stat().st_size
-        if size > args.piece_mib * MIB:
-            sys.exit(f"{file} is larger than a piece of {args.piece_mib} MiB.")
         fitting = [p for p in pieces if size + _bytes(p) <= args.piece_mib * MIB]
         (fitting[0] if fitting else pieces.append([]) or pieces[-1]).append(file)
     for number, piece in enumerate(pieces, 1):
@@ -74,9 +77,13 @@ def receive(args: argparse.Namespace) -> None:
 def start(args: argparse.Namespace) -> None:
     for item in args.runs:
         name, _, config = item.partition("=")
+        if PLACE / name in _runs() and _alive(PLACE / name):
+            sys.exit(f"{name} is training; two would write the same files.")
         settings = json.loads(Path(config).read_text())
         suffix = ".safetensors" if settings.get("preset") == "ocean" else ".pth"
-        backbone = next(PLACE.glob(f"*{suffix}"))
+        backbone = next(PLACE.glob(f"*{suffix}"), None)
+        if backbone is None:
+            sys.exit(f"No piece with ImageNet weights (*{suffix}) was received.")
         command = [
             *(sys.executable, "-m", "napari_ocean", "train", str(PLACE / "data")),
             *("--out", str(PLACE / name), "--config", str(Path(config).resolve())),
@@ -125,6 +132,8 @@ def gather(args: argparse.Namespace) -> None:
 def join(args: argparse.Namespace) -> None:
     for first in sorted(args.folder.glob("*.00")):
         parts = sorted(args.folder.glob(f"{first.stem}.[0-9][0-9]"))
+        if int(parts[-1].suffix[1:]) != len(parts) - 1:
+            sys.exit(f"Of {first.stem} a part is missing; fetch it again.")
         whole = args.to / first.stem
         whole.write_bytes(b"".join(part.read_bytes() for part in parts))
         print(f"{whole}: {len(parts)} parts, {_digest(whole)[:12]}")
@@ -135,8 +144,11 @@ def _runs() -> list[Path]:
 
 
 def _alive(run: Path) -> bool:
-    status = Path("/proc", (run / "pid").read_text(), "stat")
-    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    try:
+        status = Path("/proc", (run / "pid").read_text(), "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def _bytes(files: list[Path]) -> int:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from napari_ocean import boxes
 from napari_ocean.boxes import FloatArray
-from napari_ocean.errors import DataError
 
 Frames = NDArray[np.intp]
 
@@ -26,11 +25,6 @@ class Annotator:
         Overlap from which a box is accepted.
     frame_hw : tuple of int
         Height and width of the frames.
-
-    Raises
-    ------
-    DataError
-        If fewer than two frames can be judged.
 
     Attributes
     ----------
@@ -52,8 +46,6 @@ class Annotator:
         sides = boxes.size(boxes.clip(truth_xyxy, frame_hw)).min(axis=1)
         self._judged = sides >= boxes.MIN_SIZE_PX  # false for NaN
         self.frames = np.flatnonzero(self._judged)
-        if len(self.frames) < 2:
-            raise DataError("A sequence needs a true box on at least two frames to be measured.")
         self._ious = np.full(len(truth_xyxy), np.nan)
         self.drawn: list[int] = []
         self.corrections = 0

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from napari_ocean.errors import ConfigError
+from napari_ocean.errors import ConfigError, VideoError
 from napari_ocean.evaluation import effort, failures, plots, report
 from napari_ocean.evaluation.datasets import DATASETS, find_sequences
 from napari_ocean.evaluation.datasets import Sequence as Clip
@@ -118,17 +118,19 @@ def _one_pass(
         raise ConfigError(
             f"{args.root} has no true boxes to score by; add --out to keep the results."
         )
+    peers = _peers(args.root)  # before hours of tracking: the file may be wrong
     start_ups = {label: start_up(label, spec, sequences[0], store) for label, spec in specs.items()}
     _track(specs, sequences, store, args.processes)
     if not scored:
         return f"The results are in {store.folder}; there are no true boxes to score them by.\n"
     whole = report.collect(args.dataset, str(args.root), identities, start_ups, scored, store)
-    text = report.as_markdown(whole, _peers(args.root))
+    text = report.as_markdown(whole, peers)
     if args.out is not None:
         write_lines(args.out / "report.md", text.splitlines())
         write_lines(args.out / "report.json", [report.as_json(whole)])
         runs = [record.run for record in report.finished(next(iter(specs)), scored, store)]
-        failures.write(failures.worst(scored, runs), args.out / "failures.png")
+        with suppress(VideoError):  # results are reported where their frames are gone, too
+            failures.write(failures.worst(scored, runs), args.out / "failures.png")
         if not args.no_curves:
             plots.write_curves(whole, args.out)
     return text
@@ -153,6 +155,10 @@ def _effort(
     sequences: Sequence[Clip],
     store: Store,
 ) -> str:
+    sequences = [s for s in sequences if np.isfinite(s.truth_xyxy).all(axis=1).sum() > 1]
+    if not sequences:
+        raise ConfigError(f"{args.root} has no sequence with two true boxes to label.")
+    peers = _peers(args.root)  # before hours of tracking: the file may be wrong
     jobs = effort.missing(plans, sequences, store)
     total, left = len(plans) * len(effort.BOUNDS) * len(sequences), sum(len(j[0]) for j in jobs)
     with tqdm(total=total, initial=total - left, desc="labelled", file=sys.stderr) as bar:
@@ -165,7 +171,7 @@ def _effort(
         for bound in effort.BOUNDS
     ]
     text = effort.as_markdown(efforts) + "\n"
-    if peers := _peers(args.root):
+    if peers:
         text += "\n" + report.peers_corrections(peers, [s.name for s in sequences]) + "\n"
     if args.out is not None:
         write_lines(args.out / "effort.md", text.splitlines())

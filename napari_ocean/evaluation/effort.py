@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_ocean.errors import ConfigError
+from napari_ocean.errors import ConfigError, DataError
 from napari_ocean.evaluation.annotator import Annotator
 from napari_ocean.evaluation.labelling import INTERPOLATED, TRACKED, Queue
 from napari_ocean.evaluation.report import table
@@ -103,6 +103,11 @@ def _measure(
     plan: Plan, sequence: Clip, bound: float, frame_hw: tuple[int, int], walks: Walks | None
 ) -> Effort:
     annotator = Annotator(sequence.truth_xyxy, bound, frame_hw)
+    if len(annotator.frames) < 2:
+        raise DataError(
+            f"{sequence.name} has no true box inside the frame on two frames or more, which "
+            "labelling needs to be measured; leave it out."
+        )
     queue = None
     if walks is None:
         INTERPOLATED[plan.method](annotator)

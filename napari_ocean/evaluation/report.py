@@ -201,9 +201,21 @@ def read_peers(path: Path) -> Peers:
     """
     try:
         peers = json.loads(path.read_bytes())
-        return {s: {t: dict(of) for t, of in by.items()} for s, by in peers.items()}
+        return {
+            sequence: {tracker: _peer(of) for tracker, of in by.items()}
+            for sequence, by in peers.items()
+        }
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not a file of peers' results: {error}.") from error
+
+
+def _peer(given: Mapping[str, Any]) -> dict[str, float]:
+    """What is known of a peer on a sequence; `ValueError` if what is used here is no number."""
+    for name, least in (("auc", 0), ("corrections", 0), ("frames", 1)):
+        value = given.get(name, least)
+        if not isinstance(value, int | float) or not least <= value < math.inf:
+            raise ValueError(f"{name} is {value!r}; it must be a number of {least} or more")
+    return dict(given)
 
 
 def as_json(report: Report) -> str:

@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from napari_ocean.boxes import FloatArray
 from napari_ocean.errors import ConfigError, DataError
+from napari_ocean.evaluation.datasets import DATASETS, find_sequences
 from napari_ocean.evaluation.datasets import Sequence as Clip
-from napari_ocean.evaluation.datasets import find_sequences
 from napari_ocean.evaluation.metrics import CONVENTIONS, score
 from napari_ocean.evaluation.provenance import identity, sequence_digests
 from napari_ocean.evaluation.report import table
@@ -59,7 +59,7 @@ class Trial(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``napari-ocean tune``."""
     parser.add_argument("root", type=Path, help="folder of annotated sequences")
-    parser.add_argument("--dataset", default="folder", help="its layout, as for evaluate")
+    parser.add_argument("--dataset", default="folder", choices=list(DATASETS), help="its layout")
     parser.add_argument("--out", type=Path, required=True, help="JSON lines; goes on in it")
     parser.add_argument("--trials", type=int, default=40, help="the first has nothing changed")
     parser.add_argument("--seed", type=int, default=0)
@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     """Search and print the table of the best trials."""
     if args.trials < 1 or args.processes < 1:
         raise ConfigError("--trials and --processes must be at least 1.")
+    if args.seed < 0:
+        raise ConfigError(f"--seed is {args.seed}; it must be at least 0.")
     sequences = find_sequences(args.root, args.dataset)
     spec = TrackerSpec(model=args.model, device=args.device, online=args.online)
     of = {

@@ -13,6 +13,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,9 @@ MOSAIC_TILES = 5
 
 _IMAGE_KEYS: Mapping[str, type] = {"file": str, "width": int, "height": int, "boxes": list}
 _VIDEO_KEYS: Mapping[str, type] = {"video": str, "frame": int}
+
+_UNFIT = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, RuntimeError)
+"""What reading a damaged or encrypted zip, or one of something else, can end in."""
 
 _DOUBTFUL_SETS = frozenset(
     (
@@ -187,7 +191,7 @@ def _read_shard(shard: Path) -> Iterator[tuple[dict[str, Any], LabelledImage]]:
             lines = [_line(number, text) for number, text in enumerate(texts, 1)]
             files = [archive.read(line["file"]) for line in lines]
             yield from zip(lines, pool.map(_decode, lines, files), strict=True)
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+    except _UNFIT as error:
         raise DataError(f"{shard} is not a shard of training images: {error}.") from error
 
 
@@ -209,13 +213,16 @@ def _line(number: int, text: bytes) -> dict[str, Any]:
             raise ValueError(f"its labels are {labels!r}; it needs one for each of its boxes")
         if "video" in line and len(given) != 1:
             raise ValueError(f"it has {len(given)} boxes; a frame of a video needs exactly one")
-    except (ValueError, TypeError) as error:
+        if "video" in line and not (size > 0).all():
+            raise ValueError("its box has no area; a frame of a video needs one to follow")
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"line {number} of boxes.jsonl: {error}") from error
     return {**line, "boxes": given, "labels": labels}
 
 
 def _decode(line: dict[str, Any], file: bytes) -> LabelledImage:
-    pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    encoded = np.frombuffer(file, np.uint8)
+    pixels = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
     if pixels is None:
         raise ValueError(f"the image {line['file']} cannot be decoded")
     height, width = pixels.shape[:2]

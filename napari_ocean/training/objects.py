@@ -45,14 +45,14 @@ class Objects:
         rows: list[_Object] = []
         weights: list[float] = []
         for i, (image, weight) in enumerate(zip(images.photos, images.photo_weights, strict=True)):
-            found = _objects(i, image, MIN_TARGET_PX)
+            found = _objects(i, image)
             rows += found
             weights += [weight / max(len(found), 1)] * len(found)
         self._cumulative = np.cumsum(weights) / np.sum(weights)
         self.has_photos = bool(rows)
         first_mosaic = len(rows)
         for i, image in enumerate(laid, len(images.photos)):
-            rows += _objects(i, image, MIN_TARGET_PX)
+            rows += _objects(i, image)
         self.mosaics = np.arange(first_mosaic, len(rows))
         lengths = np.array([len(video) for video in images.videos], dtype=np.int64)
         self.video_lengths = lengths
@@ -108,11 +108,11 @@ class _Object(NamedTuple):
     kind: str
 
 
-def _objects(number: int, image: LabelledImage, min_px: float) -> list[_Object]:
-    """Those of an image that are large enough."""
+def _objects(number: int, image: LabelledImage) -> list[_Object]:
+    """Those of an image that are large enough to be a target."""
     group = image.name.partition("/")[0]
     return [
         _Object(number, box, grid, f"{group}/{label}")
         for box, grid, label in zip(image.boxes, image.grids, image.labels, strict=True)
-        if boxes.size(box).min() >= min_px
+        if boxes.size(box).min() >= MIN_TARGET_PX
     ]

@@ -17,6 +17,8 @@ _AT_LEAST: Mapping[str, int] = {
     **dict.fromkeys(("seed", "minutes", "warmup_steps", "unseen_videos"), 0),
     **dict.fromkeys(("learning_rate", "weight_decay", "deep_rate", "shallow_rate"), 0),
 }
+_LESS_THAN = 2**63
+"""What torch takes as a seed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,14 @@ class PairSettings:
         for name in (each.name for each in fields(self) if each.name.endswith("_share")):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ConfigError(f"pairs.{name} is {value}; it must lie in [0, 1].")
+        for name in (each.name for each in fields(self)):
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ConfigError(f"pairs.{name} is {value}; it must be finite and at least 0.")
+        if self.template_scale >= 1:
+            raise ConfigError(
+                f"pairs.template_scale is {self.template_scale}; it must be less than 1, "
+                "or some templates would have no size."
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +154,10 @@ class TrainSettings:
                 f"backbone_dtype is {self.backbone_dtype!r}; it must be bfloat16 or float32."
             )
         for name, least in _AT_LEAST.items():
-            if not (value := getattr(self, name)) >= least:  # NaN is not either
-                raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+            if not least <= (value := getattr(self, name)) < _LESS_THAN:  # NaN is not either
+                raise ConfigError(
+                    f"{name} is {value}; it must be at least {least} and less than {_LESS_THAN}."
+                )
         for name in ("backbone_from", "ema"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ConfigError(f"{name} is {value}; it must lie in [0, 1].")

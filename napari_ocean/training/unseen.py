@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,9 @@ class Unseen:
     """
 
     def __init__(self, images: TrainingImages, device: torch.device) -> None:
-        untouched: dict[str, Any] = dict.fromkeys(
-            (
-                *("mosaic_share", "negative_share", "paste_share", "occlusion_share"),
-                *("background_share", "transplant_share", "part_share", "roll_share"),
-                "cover_share",
-                *("color", "crop_color", "gray_share", "blur_share", "coarse_share", "noise_share"),
-            ),
-            0.0,
-        )
-        settings = PairSettings(video_share=1.0, **untouched)
+        shares = [each.name for each in fields(PairSettings) if each.name.endswith("_share")]
+        untouched: dict[str, Any] = dict.fromkeys([*shares, "color", "crop_color"], 0.0)
+        settings = PairSettings(**{**untouched, "video_share": 1.0})
         source = PairSource(images, settings, seed=0, batch=_BATCH, device=device)
         self._batches = [source[step] for step in range(_BATCHES)]
 

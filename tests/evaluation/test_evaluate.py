@@ -135,6 +135,45 @@ def test_what_is_wrong_is_said_in_a_sentence_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_results_are_reported_where_their_frames_are_gone(tmp_path, capsys) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_clips(data, ["a"], frames=3)
+    command = ["evaluate", str(data), "--dataset", "lasot", "--out", str(out), "--no-curves"]
+    assert main([*command, "--tracker", "static"]) == 0
+    text = capsys.readouterr().out
+    shutil.rmtree(data / "a" / "img")
+    assert main([*command, "--tracker", "static"]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_effort_leaves_out_what_has_one_true_box(tmp_path, capsys) -> None:
+    write_clips(tmp_path, ["a", "b"], frames=3)
+    for name in ("b", "a"):
+        file = tmp_path / name / "groundtruth.txt"
+        first = file.read_text().splitlines()[0]
+        file.write_text("\n".join([first, *["nan,nan,nan,nan"] * 2]))
+        command = ["evaluate", str(tmp_path), "--effort", "--way", "linear"]
+        assert main(command) == (0 if name == "b" else 1)
+    told = capsys.readouterr()
+    assert [line for line in told.out.splitlines() if line.startswith(("| a ", "| b "))] == [
+        "| a | 2 | 2 |"
+    ] * 2
+    assert "has no sequence with two true boxes to label" in told.err
+
+
+@pytest.mark.parametrize("options", [[], ["--effort", "--way", "forward"]], ids=str)
+def test_a_wrong_file_of_peers_is_said_before_anything_is_tracked(
+    options: list[str], tmp_path, capsys
+) -> None:
+    write_clips(tmp_path / "data", ["a"], frames=3)
+    (tmp_path / "data" / "peers.json").write_text('{"a": {"csrt": {"auc": "0.3"}}}')
+    out = tmp_path / "out"
+    command = ["evaluate", str(tmp_path / "data"), "--tracker", "static", "--out", str(out)]
+    assert main([*command, *options]) == 1
+    assert "auc is '0.3'; it must be a number" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["trackers"]
+
+
 def test_a_file_cannot_be_the_folder_of_results(tmp_path, capsys) -> None:
     write_clips(tmp_path / "data", ["a"], frames=3)
     (tmp_path / "out").write_text("mine")

@@ -102,9 +102,15 @@ def test_a_missing_result_is_said(tmp_path) -> None:
 
 
 def test_a_file_that_holds_no_peers_is_said(tmp_path) -> None:
-    (tmp_path / "peers.json").write_text("[1]")
-    with pytest.raises(DataError, match=r"peers\.json"):
-        read_peers(tmp_path / "peers.json")
+    for text in (
+        "[1]",
+        '{"a": {"csrt": {"auc": "0.3"}}}',
+        '{"a": {"csrt": {"auc": NaN}}}',
+        '{"a": {"csrt": {"corrections": 1, "frames": 0}}}',
+    ):
+        (tmp_path / "peers.json").write_text(text)
+        with pytest.raises(DataError, match=r"peers\.json is not a file of peers"):
+            read_peers(tmp_path / "peers.json")
 
 
 def test_curves_are_drawn_as_png_and_svg_with_the_best_first(report, tmp_path) -> None:

@@ -65,3 +65,11 @@ def test_it_goes_on_where_it_stopped(tmp_path, capsys) -> None:
     np.savetxt(truth, np.loadtxt(truth, delimiter=",") + 1, delimiter=",")
     assert main([*command, "--trials", "2"]) == 1
     assert "is of other sequences, true boxes" in capsys.readouterr().err
+
+
+def test_a_wrong_seed_is_said_before_anything_is_written(tmp_path, capsys) -> None:
+    write_clips(tmp_path / "data", ["a"], frames=3)
+    out = tmp_path / "trials.jsonl"
+    assert main(["tune", str(tmp_path / "data"), "--out", str(out), "--seed", "-1"]) == 1
+    assert capsys.readouterr().err == "error: --seed is -1; it must be at least 0.\n"
+    assert not out.exists()

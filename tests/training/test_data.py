@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import zipfile
 from dataclasses import replace
@@ -230,8 +231,10 @@ def write_shard_of(folder: Path, *lines: object, side: tuple[int, int] = (64, 90
         ({"video": "film"}, "frame is None; its type must be int"),
         ({"video": 1, "frame": 0}, "video is 1; its type must be str"),
         ({"video": "film", "frame": 0, "boxes": [], "labels": []}, "needs exactly one"),
+        ({"video": "film", "frame": 0, "boxes": [[5, 5, 5, 9]]}, "its box has no area"),
+        ({"boxes": [[0, 0, 10**400, 5]]}, "int too large"),
     ],
-    ids=str,
+    ids=lambda given: str(given)[:60],
 )
 def test_a_wrong_line_of_a_shard_is_named(tmp_path, wrong: dict[str, object], told: str) -> None:
     write_shard_of(tmp_path, FINE, {**FINE, **wrong})
@@ -245,6 +248,22 @@ def test_what_else_a_shard_made_by_hand_may_hold_is_named(tmp_path) -> None:
         read_images(tmp_path)
     write_shard_of(tmp_path, FINE, side=(64, 64))
     with pytest.raises(DataError, match=r"own\.zip .*a\.png is 64 x 64 px, not 90 x 64"):
+        read_images(tmp_path)
+
+
+def test_an_encrypted_shard_and_an_empty_image_are_named(tmp_path) -> None:
+    shard = tmp_path / "own.zip"
+    write_shard_of(tmp_path, FINE)
+    content = bytearray(shard.read_bytes())
+    content[6] |= 1  # the first file's own header, then its line of the table at the end
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match=r"own\.zip .*encrypted"):
+        read_images(tmp_path)
+    with zipfile.ZipFile(shard, "w") as archive:
+        archive.writestr("a.png", b"")
+        archive.writestr("boxes.jsonl", json.dumps(FINE))
+    with pytest.raises(DataError, match=r"own\.zip .*a\.png cannot be decoded"):
         read_images(tmp_path)
 
 
@@ -309,6 +328,13 @@ def test_settings_of_pairs_out_of_range_are_refused() -> None:
         PairSettings(search_px=512)
     with pytest.raises(ConfigError, match=r"pairs\.gray_share is 1\.5; it must lie in \[0, 1\]"):
         PairSettings(gray_share=1.5)
+    for wrong in ({"mosaics": -1}, {"color": math.nan}, {"search_shift_px": math.inf}):
+        with pytest.raises(
+            ConfigError, match=r"pairs\.\w+ is .*; it must be finite and at least 0"
+        ):
+            PairSettings(**wrong)
+    with pytest.raises(ConfigError, match=r"pairs\.template_scale is 1\.0; it must be less than 1"):
+        PairSettings(template_scale=1.0)
 
 
 def test_boxes_of_a_mosaic_lie_on_their_tiles() -> None:

@@ -68,7 +68,7 @@ def _names(root: Path, annotations: Path) -> list[str]:
         path = root / "ImageSets" / year / "val.txt"
         if path.is_file():
             lines = read_lines(path)  # a name, or /JPEGImages/480p/<name>/00000.jpg and its mask
-            names = [Path(line.split()[0]) for line in lines]
+            names = [Path(line.split()[0]) for line in lines if line]
             return list(dict.fromkeys(n.parent.name or n.name for n in names))
     return sorted(path.name for path in annotations.iterdir() if path.is_dir())
 
@@ -76,6 +76,10 @@ def _names(root: Path, annotations: Path) -> list[str]:
 def _object_boxes(folder: Path) -> dict[int, FloatArray]:
     """Boxes of each object on each frame, shape (T, 4), by its number; NaN where it is not."""
     masks = sorted(folder.glob("*.png"))
+    if not masks:
+        raise DataError(
+            f"{folder} is missing or holds no masks; fetch it, or take it off the list."
+        )
     found: dict[int, FloatArray] = {}
     for frame, path in enumerate(masks):
         labels = _read_labels(path)

@@ -70,7 +70,7 @@ def read_flags(path: Path) -> NDArray[np.bool_]:
 
 
 def read_truth(path: Path, *, origin: int) -> FloatArray:
-    """True boxes of an ``x, y, width, height`` file; NaN where the box is NaN or has no area.
+    """True boxes of an ``x, y, width, height`` file; NaN where one is not finite or has no area.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def read_truth(path: Path, *, origin: int) -> FloatArray:
         Corners in edge coordinates.
     """
     xywh = read_table(path, 4)
-    xywh[~(xywh[:, 2:] > 0).all(axis=1)] = np.nan
+    xywh[~(np.isfinite(xywh).all(axis=1) & (xywh[:, 2:] > 0).all(axis=1))] = np.nan
     return boxes.from_xywh(xywh) - origin
 
 

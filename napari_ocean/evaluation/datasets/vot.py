@@ -107,7 +107,7 @@ def _region_box(line: str, path: Path, at: int) -> FloatArray:
     none = np.full(4, np.nan)
     is_mask = line.startswith("m")
     values = np.array(read_numbers(line[is_mask:], path, at))
-    if is_mask:
+    if is_mask and len(values) >= 4:
         return mask_box(values)
     if len(values) == 1 or np.isnan(values).any():
         return none

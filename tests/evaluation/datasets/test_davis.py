@@ -79,7 +79,7 @@ PAIRS = """\
 """
 
 
-@pytest.mark.parametrize(("year", "text"), [("2017", "bear\ncat\n"), ("480p", PAIRS)])
+@pytest.mark.parametrize(("year", "text"), [("2017", "bear\n\ncat\n"), ("480p", PAIRS)])
 def test_the_validation_list_chooses(tmp_path: Path, year: str, text: str) -> None:
     for name in ("ant", "bear", "cat"):
         write_mask(annotations(tmp_path, name) / "00000.png", blank(n255=(0, 0, 2, 2)))
@@ -93,4 +93,11 @@ def test_missing_and_damaged_masks_are_told(tmp_path: Path) -> None:
         find_sequences(tmp_path, "davis")
     write_text(annotations(tmp_path) / "00000.png", "no image")
     with pytest.raises(DataError, match=r"00000.png cannot be read"):
+        find_sequences(tmp_path, "davis")
+
+
+def test_a_listed_sequence_without_masks_is_told(tmp_path: Path) -> None:
+    write_mask(annotations(tmp_path, "bear") / "00000.png", blank(n255=(0, 0, 2, 2)))
+    write_text(tmp_path / "ImageSets" / "2017" / "val.txt", "bear\ncat\n")
+    with pytest.raises(DataError, match="cat is missing or holds no masks"):
         find_sequences(tmp_path, "davis")

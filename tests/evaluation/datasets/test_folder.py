@@ -72,3 +72,9 @@ def test_development_sequences(shared_data: Path) -> None:
     np.testing.assert_array_equal(found["OTB/Car4"].truth_xyxy[0], [69, 50, 176, 137])
     with found["VOT2015/bag"].open() as video:
         assert (len(video), video.height, video.width) == (196, 360, 480)
+
+
+def test_an_endless_box_is_none(tmp_path: Path) -> None:
+    write_text(tmp_path / "groundtruth.txt", "0,0,inf,6\ninf,0,8,6\n0,0,8,6\n")
+    (found,) = find_sequences(tmp_path)
+    assert np.isnan(found.truth_xyxy).all(axis=1).tolist() == [True, True, False]

@@ -77,6 +77,8 @@ def test_frames_lie_in_color_or_beside_the_truth_and_the_list_chooses(tmp_path: 
 def test_what_is_no_region_or_has_several_targets_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Line 2 of .* is no region: it holds 5 numbers"):
         truth_of(tmp_path, "1,1,2,3\n1,2,3,4,5\n")
+    with pytest.raises(DataError, match=r"Line 1 of .* is no region: it holds 2 numbers"):
+        truth_of(tmp_path, "m1,2\n")
     (tmp_path / "ants1/groundtruth.txt").rename(tmp_path / "ants1/groundtruth_1.txt")
     write_text(tmp_path / "list.txt", "ants1\n")
     with pytest.raises(DataError, match="several targets"):
