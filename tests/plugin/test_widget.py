@@ -174,6 +174,7 @@ def test_stop_keeps_what_was_found(desk: Desk) -> None:
     assert desk.widget.controls.tracking.currentIndex() == 1
     wait_for_first_boxes(desk)
     desk.press("stop")
+    assert desk.widget.controls.status.text() == "Stopping after the frame in work…"
     desk.wait()
     frames = desk.frames(1)
     assert 2 < len(frames) < N_FRAMES
