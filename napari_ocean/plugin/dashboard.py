@@ -32,6 +32,8 @@ def whereabouts(image: Image | None, of: Session | None) -> str:
     """How much there is, and what to do next."""
     if image is None or image.ndim < 3:
         return NO_FILM
+    if of is not None and of.proposed:
+        return f"The next box is {of.name(of.next_object)}'s; choose 'new object' for another."
     if of is None or not len(of.tracks):
         return HINT
     text = f"Objects: {len(of.object_ids)} · boxes: {len(of.tracks)}."

@@ -151,27 +151,27 @@ class Editing(ABC):
         self, object_ids: Iterable[int], start: int, stop: int, *, absent: bool = True
     ) -> None:
         """Say that objects are out of view on ``range(start, stop)``, or take that back."""
-        with self._on_each(object_ids, "Mark absent:" if absent else "Not absent:") as ids:
+        with self._on_each(object_ids, "Out of view:" if absent else "In view:") as ids:
             for object_id in ids:
                 edits.mark_absent(self.tracks, object_id, start, stop, absent=absent)
 
     def mark_absent_on(self, object_ids: Iterable[int], frame: int) -> None:
         """Say that objects are out of view from a frame up to the person's next box of each."""
-        with self._on_each(object_ids, "Mark absent:") as ids:
+        with self._on_each(object_ids, "Out of view:") as ids:
             for object_id in ids:
                 stop = edits.next_keyframe(self.tracks, object_id, frame, self.n_frames)
                 edits.mark_absent(self.tracks, object_id, frame, stop)
 
     def back_in_view(self, object_ids: Iterable[int], frame: int) -> int:
         """Take the absent marks from a frame to the end of its span back; return the last stop."""
-        with self._on_each(object_ids, "Not absent:") as ids:
+        with self._on_each(object_ids, "In view:") as ids:
             return max(edits.back_in_view(self.tracks, object_id, frame) for object_id in ids)
 
     def mark_occluded(
         self, object_ids: Iterable[int], start: int, stop: int, *, occluded: bool = True
     ) -> None:
         """Say that objects are hidden by something where they have boxes, or that they are not."""
-        with self._on_each(object_ids, "Mark occluded:" if occluded else "Not occluded:") as ids:
+        with self._on_each(object_ids, "Hidden:" if occluded else "Not hidden:") as ids:
             for object_id in ids:
                 edits.mark_occluded(self.tracks, object_id, start, stop, occluded=occluded)
 

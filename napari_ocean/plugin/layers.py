@@ -45,7 +45,7 @@ box.
 LABEL_COLUMNS = ("object_id", "label", "doubt")
 """Columns that the label on the screen is made of."""
 
-HIDDEN = " (occluded)"
+HIDDEN = " (hidden)"
 """What the label on the screen adds to a box that is marked occluded."""
 
 PALETTE = (

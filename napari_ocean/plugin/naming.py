@@ -32,6 +32,7 @@ class Naming:
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         controls.label.native.setCompleter(completer)
         controls.next_object.changed.connect(self._on_next_object)
+        controls.next_object.native.activated.connect(self._on_next_chosen)
         controls.label.native.textEdited.connect(self._on_typed)
         controls.label.native.returnPressed.connect(controls.label.native.clearFocus)
         controls.label.native.installEventFilter(_OnEscape(controls, self._give_up))
@@ -59,29 +60,25 @@ class Naming:
             self._on.label.value = label
         self._on.say_whose_label(object_id)
 
-    def propose(self, chosen: Sequence[int], frame: int) -> str:
+    def propose(self, chosen: Sequence[int], frame: int) -> None:
         """Have the next box be that of the only object selected, if it has none on this frame.
 
-        Returns
-        -------
-        str
-            What to tell the person; empty where the choice stays as it is.
+        :func:`~napari_ocean.plugin.dashboard.whereabouts` says so then.
         """
         session = self._session()
         if session is not None and session.proposed:
             session.choose_next(NEW_OBJECT)
             self.show()
         if session is None or len(chosen) != 1 or session.next_object != NEW_OBJECT:
-            return ""
+            return
         (object_id,), tracks = chosen, session.tracks
         if object_id not in tracks.object_ids or tracks.get(object_id, frame) is not None:
-            return ""
+            return
         if tracks.info(object_id).locked:
-            return ""
+            return
         session.choose_next(object_id)
         session.proposed = True
         self.show()
-        return f"The next box is {session.name(object_id)}'s; choose 'new object' for another."
 
     def show_frame(self, frame: int) -> None:
         """Take back a proposal whose object has a box on this frame: it is not to be replaced."""
@@ -131,6 +128,11 @@ class Naming:
         if session is not None:
             session.choose_next(object_id)
             self.show_label()
+
+    def _on_next_chosen(self) -> None:
+        """Let go of the selected objects where a person asks for a new one, also once more."""
+        if self._on.next_object.value == NEW_OBJECT:
+            self._on.objects.list.clearSelection()
 
 
 class _OnEscape(QObject):

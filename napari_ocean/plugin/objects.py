@@ -104,7 +104,7 @@ class ObjectsPanel(QWidget):
             button.setMinimumWidth(0)
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             button.clicked.connect(partial(self._ask, name))
-            buttons.addWidget(button, 1)
+            buttons.addWidget(button, button.fontMetrics().horizontalAdvance(text))
             self.buttons[name] = button
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -118,6 +119,7 @@ class ReviewPanel(QWidget):
         self.left.setText(
             f"<b>{len(flags)}</b> left to review ({frames} frames)" if flags else CLEAR
         )
+        self._hold_lines()
         self.list.setVisible(bool(flags))
         self.list.clear()
         self._flags = list(flags[:SHOWN])
@@ -143,6 +145,16 @@ class ReviewPanel(QWidget):
             self.buttons[name].setEnabled(bool(flags))
             why_not = "There is nothing left to review."
             self.buttons[name].setToolTip(tip(what, name) if flags else why_not)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep all lines of the text at the new width."""
+        super().resizeEvent(event)
+        self._hold_lines()
+
+    def _hold_lines(self) -> None:
+        """Reserve the height of all lines: the collapsible part asks for that of a wide text."""
+        self.left.setMinimumHeight(0)  # which counts in what it asks for
+        self.left.setMinimumHeight(self.left.heightForWidth(self.width()))
 
     def mark(self, frame: int, object_ids: Collection[int]) -> None:
         """Mark the line of the flag on a frame, of one of the objects if any are named."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_ocean.tracking import Tracker
 
 
+STOPPING = "Stopping after the frame in work…"
 HELD = "Held. It goes on from what you correct on its last frame or draw ahead; T mends the rest."
 
 ACTIVITY_MS = 300
@@ -117,6 +118,7 @@ class Runner:
         """Stop the run after the frame in work; all boxes found stay."""
         if self.run is not None:
             self.run.stop()
+            self.told.emit(STOPPING)
             self._controls.stop.setEnabled(False)
             self._controls.pause.setEnabled(False)
 
@@ -165,7 +167,8 @@ class Runner:
         bar.setRange(0, batch.total)
         bar.setValue(batch.done)
         bar.setUpdatesEnabled(True)
-        self.told.emit(HELD if run.paused else run.progress_text(batch))
+        if not run.stopped:
+            self.told.emit(HELD if run.paused else run.progress_text(batch))
         if self.in_hand():
             run.follow = False  # another frame would tear the shape out of the person's hand
         elif run.follow and batch.predictions:

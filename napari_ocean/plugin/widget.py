@@ -84,6 +84,7 @@ class OceanWidget(QWidget):
         on.image.changed.connect(self._on_image)
         on.shapes.changed.connect(self._shortcuts.draw_in)
         on.color_by.changed.connect(lambda: self._show_colors())
+        on.next_object.changed.connect(lambda: self._count())  # whose it is not is said no longer
         for command in COMMANDS:
             button = getattr(on, command.name, None)
             if button is not None:
@@ -303,10 +304,9 @@ class OceanWidget(QWidget):
 
     def _show_objects(self) -> None:
         self._refresh_soon.stop()
-        session = self.session
         self._naming.show()
         self._forget_gone()
-        self._dashboard.show(session, self._chosen, self.frame)
+        self._dashboard.show(self.session, self._chosen, self.frame)
         self._dashboard.show_history(self.session)
 
     def _count(self) -> None:
@@ -365,8 +365,8 @@ class OceanWidget(QWidget):
         if layer.mode != "add_rectangle":
             raise TracksError(f"Nothing can be drawn in {layer.name} now; switch to the 2D view.")
         self._runner.stay()  # a box is drawn on the frame that is shown now
-        if proposed := self._naming.propose(self._chosen, self.frame):
-            self.tell(proposed)
+        self._naming.propose(self._chosen, self.frame)
+        self._count()
 
     # -- tracking ----------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ def test_marks_by_key_and_back_by_undo(desk: Desk) -> None:
     press(desk, "O")
     assert tracks.cell(1, 3) is ABSENT
     assert on.absent.text() == "In view"
-    assert "Mark absent: object 1" in on.undo.toolTip()
+    assert "Out of view: object 1" in on.undo.toolTip()
     press(desk, "Ctrl+Z")
     assert tracks.get(1, 3).score == 0.9
     press(desk, "Shift+O")
@@ -139,7 +139,7 @@ def test_undo_and_redo_name_the_frames_and_go_where_one_was_edited(desk: Desk) -
     desk.go_to(3)
     press(desk, "O")
     desk.go_to(1)
-    assert after(control) == (3, "Undone: Mark absent: dog 1 on frame 3.")
+    assert after(control) == (3, "Undone: Out of view: dog 1 on frame 3.")
     assert after(control) == (3, "Undone: Rename object 1.")
     desk.go_to(15)
     assert after(control) == (15, "Undone: Track on frames 1 to 5.")

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari._qt.qt_resources import get_stylesheet
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QTreeWidgetItem
 
 from napari_ocean.annotation.review import Flag, Mark, Sign
 from napari_ocean.plugin import elided, objects, strip
+from napari_ocean.plugin.controls import WIDTH_PX, Controls
 from napari_ocean.plugin.elided import Elided
 from napari_ocean.plugin.objects import ObjectsPanel
 from napari_ocean.plugin.review_panel import SHOWN, ReviewPanel
@@ -273,6 +275,26 @@ def test_a_long_queue_is_cut(queue: ReviewPanel) -> None:
 def test_the_legend_names_every_colour_but_nothing() -> None:
     for mark in Mark:
         assert (COLORS[mark][3:] in strip.legend()) is (mark is not Mark.NOTHING)
+
+
+def test_no_line_is_cut_off_where_the_form_is_narrow_and_low(qtbot: Any) -> None:
+    form = Controls()
+    qtbot.addWidget(form)
+    form.setStyleSheet(get_stylesheet("dark"))
+    form.resize(WIDTH_PX, 400)
+    form.show()
+    for part in (form.review_part, form.objects_part, form.range_part, form.model_part):
+        part.expand()
+    qtbot.wait(30)
+    for button in form.objects.buttons.values():  # the style keeps 4 px on either side
+        assert button.width() >= button.fontMetrics().horizontalAdvance(button.text()) + 8
+    text = form.review.left
+    for flags in ([], [Flag(1, 3, 3, 4, 0.9, Sign.SCORE)], []):
+        form.review.show_flags(flags, NAMES, {1: [5, 9]})
+        qtbot.wait(30)
+        lines = text.heightForWidth(text.width()) // text.fontMetrics().height()
+        assert (lines == 1) is bool(flags)
+        assert text.height() >= text.heightForWidth(text.width())
 
 
 # -- long names --

@@ -250,7 +250,7 @@ def test_absent_frames_have_no_box_until_one_is_drawn(session: Session) -> None:
     draw(session, 0, box(10))
     track(session, 1, range(10))
     session.mark_absent([1], 4, 7)
-    assert session.undo_labels[0] == "Mark absent: object 1"
+    assert session.undo_labels[0] == "Out of view: object 1"
     track(session, 1, range(10))
     assert session.tracks.frames(1) == [0, 1, 2, 3, 7, 8, 9]
     assert session.tracks.cell(1, 5) is ABSENT
@@ -265,7 +265,7 @@ def test_marks_are_seen(session: Session) -> None:
     track(session, 1, range(3))
     session.mark_occluded([1], 1, 3)
     texts = dict(zip(range(3), session.layer.text.values[np.argsort(order(session))], strict=True))
-    assert texts == {0: "object 1", 1: "object 1? (occluded)", 2: "object 1? (occluded)"}
+    assert texts == {0: "object 1", 1: "object 1? (hidden)", 2: "object 1? (hidden)"}
     session.keep([1], 2)
     assert session.tracks.keyframes(1) == [0, 2]
     assert session.tracks.get(1, 2).source is Source.CORRECTED

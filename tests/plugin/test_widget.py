@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from qtpy.QtCore import QThreadPool
+from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtTest import QTest
 
 from napari_ocean import boxes, formats, tracking
 from napari_ocean.demo import DemoClip
@@ -173,6 +174,7 @@ def test_stop_keeps_what_was_found(desk: Desk) -> None:
     assert desk.widget.controls.tracking.currentIndex() == 1
     wait_for_first_boxes(desk)
     desk.press("stop")
+    assert desk.widget.controls.status.text() == "Stopping after the frame in work…"
     desk.wait()
     frames = desk.frames(1)
     assert 2 < len(frames) < N_FRAMES
@@ -603,6 +605,7 @@ def test_the_next_box_is_that_of_the_selected_object_where_it_has_none(desk: Des
     assert on.next_object.value == 1
     assert on.status.text() == "The next box is object 1's; choose 'new object' for another."
     on.next_object.value = 0
+    assert on.status.text() == "Objects: 2 · boxes: 3. Press T to track what you drew."
     desk.boxes.add_rectangles([layers.rectangle(7, ELSEWHERE, desk.image)])
     desk.qtbot.wait(20)
     assert desk.frames(3) == [7]
@@ -610,9 +613,26 @@ def test_the_next_box_is_that_of_the_selected_object_where_it_has_none(desk: Des
     desk.go_to(8)
     desk.press("draw")
     assert on.next_object.value == 3
+    desk.qtbot.wait(80)  # and it is still said after napari has changed the layer's mode
+    assert on.status.text() == "The next box is object 3's; choose 'new object' for another."
     desk.press("undo")  # and the object is gone
     desk.qtbot.wait(60)
     assert on.next_object.value == desk.widget.session.next_object == 0
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_new_object_that_was_asked_for_is_one(desk: Desk, before: bool) -> None:
+    combo = desk.widget.controls.next_object.native
+    desk.draw(0)
+    desk.go_to(5)
+    desk.widget.choose([1])
+    if not before:
+        desk.press("draw")
+    combo.showPopup()
+    combo.view().setCurrentIndex(combo.model().index(0, 0))
+    QTest.keyClick(combo.view(), Qt.Key.Key_Return)
+    desk.draw(5)
+    assert (desk.frames(1), desk.frames(2)) == ([0], [5])
 
 
 @pytest.mark.parametrize("why", ["none", "two", "locked"])
