@@ -17,8 +17,6 @@ _AT_LEAST: Mapping[str, int] = {
     **dict.fromkeys(("seed", "minutes", "warmup_steps", "unseen_videos"), 0),
     **dict.fromkeys(("learning_rate", "weight_decay", "deep_rate", "shallow_rate"), 0),
 }
-_LESS_THAN = 2**63
-"""What torch takes as a seed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,10 +152,10 @@ class TrainSettings:
                 f"backbone_dtype is {self.backbone_dtype!r}; it must be bfloat16 or float32."
             )
         for name, least in _AT_LEAST.items():
-            if not least <= (value := getattr(self, name)) < _LESS_THAN:  # NaN is not either
-                raise ConfigError(
-                    f"{name} is {value}; it must be at least {least} and less than {_LESS_THAN}."
-                )
+            if not least <= (value := getattr(self, name)) < math.inf:  # NaN is not either
+                raise ConfigError(f"{name} is {value}; it must be at least {least} and finite.")
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}; torch takes none of 2**63 or more.")
         for name in ("backbone_from", "ema"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ConfigError(f"{name} is {value}; it must lie in [0, 1].")
