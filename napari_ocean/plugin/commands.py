@@ -6,7 +6,7 @@ The commands that track are in ``widget.py``, as they need the form.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from napari_ocean.annotation.history import Step
@@ -16,7 +16,7 @@ from napari_ocean.errors import TracksError
 from napari_ocean.plugin.keys import native
 from napari_ocean.plugin.session import Session
 from napari_ocean.plugin.words import counted, on_frames
-from napari_ocean.tracks import ABSENT
+from napari_ocean.tracks import ABSENT, TrackBox
 
 
 class Place(Protocol):
@@ -79,8 +79,8 @@ class Commands:
         """Take the machine's boxes on this frame for keyframes."""
         session, ids, frame = self._session, self.objects(), self._place.frame
         here = [box for box in map(session.tracks.on_frame(frame).get, ids) if box is not None]
-        if all(box.is_keyframe for box in here):
-            raise TracksError(YOURS_ALREADY if here else NO_BOX_HERE)
+        if why_not := why_not_keep(here):
+            raise TracksError(why_not)
         session.keep(ids, frame)
 
     def absent(self) -> None:
@@ -288,6 +288,13 @@ STOP_FIRST = "Stop the run first."
 NOT_BETWEEN = (
     "This frame does not lie between two boxes of yours; draw or correct one on each side."
 )
+
+
+def why_not_keep(here: Collection[TrackBox]) -> str:
+    """Why none of the boxes on a frame can become a keyframe; empty where one can."""
+    if not here:
+        return NO_BOX_HERE
+    return YOURS_ALREADY if all(box.is_keyframe for box in here) else ""
 
 
 def around(keyframes: Sequence[int], frame: int) -> tuple[int, int] | None:

@@ -12,8 +12,8 @@ from napari_ocean.plugin.commands import (
     NOT_BETWEEN,
     SELECT_ONE,
     STOP_FIRST,
-    YOURS_ALREADY,
     around,
+    why_not_keep,
 )
 from napari_ocean.plugin.controls import Controls
 from napari_ocean.plugin.session import Session
@@ -97,10 +97,8 @@ class Dashboard:
         tracks = session.tracks
         here = [tracks.get(object_id, frame) for object_id in marked]
         known = [box for box in here if box is not None]
-        no_box = "" if known else NO_BOX_HERE
-        yours = "" if any(not box.is_keyframe for box in known) else YOURS_ALREADY
-        on.allow(on.occluded, no_box)
-        on.allow(on.keyframe, no_box or yours)
+        on.allow(on.occluded, "" if known else NO_BOX_HERE)
+        on.allow(on.keyframe, why_not_keep(known))
         absent = all(tracks.cell(object_id, frame) is ABSENT for object_id in marked)
         on.absent.setText("In view" if absent else "Out of view")
         on.occluded.setText("Not hidden" if known and all(o.occluded for o in known) else "Hidden")

@@ -336,9 +336,10 @@ class PairSource:
         x, y = middle[:, 0] + share_x * extent[:, 0], middle[:, 1] + share_y * extent[:, 1]
         image = self._tensor(self._objects.image[plan[name][rows]])
         colors, _ = self._album.read(image, x, y)
-        whole = ((share_x.abs() <= 0.5) & (share_y.abs() <= 0.5)).float()
-        outline = self._outline(plan[name][rows], share_x, share_y)
-        alpha = torch.where(self._tensor(bar[rows])[:, None, None], whole, outline)
+        alpha = self._outline(plan[name][rows], share_x, share_y)
+        if bar[rows].any():
+            whole = ((share_x.abs() <= 0.5) & (share_y.abs() <= 0.5)).float()
+            alpha = torch.where(self._tensor(bar[rows])[:, None, None], whole, alpha)
         index = self._tensor(rows)
         crops[index] = torch.lerp(crops[index], colors, alpha[..., None].expand_as(colors))
 
