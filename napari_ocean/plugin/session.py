@@ -358,7 +358,7 @@ class Session(Editing):
         if self.view.touched:
             self.pull()
         alive = set(self.object_ids)
-        run = run or uuid4().hex
+        run, met = run or uuid4().hex, False
         with self.history.step(label, run):
             for prediction in predictions:
                 if prediction.object_id not in alive or self.tracks.merge(prediction):
@@ -366,11 +366,12 @@ class Session(Editing):
                 key = (prediction.object_id, prediction.frame)
                 mine = self.tracks.get(*key)
                 if mine is not None and np.array_equal(mine.box_xyxy, prediction.box_xyxy):
-                    frames = self.tracks.frames(prediction.object_id)
-                    self.pending.passed(key, frames, reverse=reverse, run=run)
+                    self.pending.passed(key, self.tracks.frames(key[0]), reverse=reverse, run=run)
+                    met = True
         if agreement:
             self.review.agree({key: iou for key, iou in agreement.items() if key[0] in alive})
-        self.note()
+        if met:
+            self.note()
 
     @contextmanager
     def _edit(self, label: str) -> Iterator[None]:
